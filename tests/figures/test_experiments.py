@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from figure_checks import check_dark, named
 
 from workbench import dims
 from workbench.figures import (
@@ -22,10 +23,6 @@ CHANCE = xr.DataArray(
     {dims.CHANCE_LINE: ["uniform guess", "blind"], dims.DIFFICULTY: [1, 2]},
     [dims.CHANCE_LINE, dims.DIFFICULTY],
 )
-
-
-def named(figure, name):
-    return [trace for trace in figure.data if trace.name == name]
 
 
 def summary(mean, low, high, count, over, coords):
@@ -371,14 +368,9 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_keep_the_byte_budget_float32_and_the_theme(name):
     figure = FIGURES[name]("dark")
-    text = figure.to_json()
-    assert len(text.encode()) <= BYTES
-    assert '"f8"' not in text, "float64 in a figure"
-    assert figure.layout.height >= 100
-    assert figure.layout.template.layout.font.color == INKS["dark"].text
-    for letter in "xy":
-        for axis in figure.select_xaxes() if letter == "x" else figure.select_yaxes():
-            assert 0 <= axis.domain[0] < axis.domain[1] <= 1
+    check_dark(figure)
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        assert 0 <= axis.domain[0] < axis.domain[1] <= 1
 
 
 def test_series_beyond_the_palette_are_told_apart_by_their_dash():

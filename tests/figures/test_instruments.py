@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
+from figure_checks import named
 
 from workbench import dims, figures
 from workbench.figures.export import drawn
@@ -140,10 +141,6 @@ def texts(figure):
     layout = json.loads(figure.to_json())["layout"]
     axes = [v.get("title", {}).get("text", "") for k, v in layout.items() if k[1:5] == "axis"]
     return [note["text"] for note in layout.get("annotations", ())], axes
-
-
-def named(figure, name):
-    return [trace for trace in figure.data if trace.name == name]
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -3,19 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
+from figure_checks import check_dark, named
 
 from workbench import dims
 from workbench.figures.effects import ablation_map, patch_curves, patch_map
 from workbench.figures.export import drawn
-from workbench.figures.probes import (
-    QUANTITIES,
-    item_bars,
-    probe_curves,
-    probe_map,
-    shown,
-)
+from workbench.figures.probes import QUANTITIES, item_bars, probe_curves, probe_map, shown
 from workbench.figures.steering import steering_curves
-from workbench.figures.theme import BYTES
 
 PASSES, LAYERS, TARGETS = [0, 1, 2], [1, 3], ["1 hop", "2 hops"]
 
@@ -97,10 +91,6 @@ def ablations():
 
 def heat(figure):
     return [t for t in figure.data if t.type == "heatmap"]
-
-
-def named(figure, name):
-    return [t for t in figure.data if t.name == name]
 
 
 def test_a_map_shows_means_over_seeds_a_panel_for_each_layer():
@@ -249,5 +239,5 @@ def test_each_is_small_and_has_its_picture():
         ablation_map(ablations(), window=0, procedure="zero", theme=theme),
     ]
     for figure in figures:
-        assert len(figure.to_json()) < BYTES
+        check_dark(figure)
         drawn(figure)

@@ -16,7 +16,9 @@ from waiting import LIMIT, until
 from workbench.errors import WorkbenchError
 from workbench.progress import Cancelled
 from workbench.theatre.asks import Answer
+from workbench.views.findings.routes import Finding
 from workbench.views.site import answering
+from workbench.views.site.plain import HTML
 
 seen = {}
 
@@ -53,9 +55,9 @@ def port():
 
     def run():
         async def serve():
-            server = HTTPServer(
-                Application([("/ask", answering.Answering, {"answer": answer})]),
-            )
+            part = {"make": lambda at, query: (at, HTML, "")}
+            asks = ("/ask", answering.Answering, {"answer": answer})
+            server = HTTPServer(Application([asks, ("/part", Finding, part)]))
             server.add_sockets(sockets)
             loops.append((asyncio.get_running_loop(), stop := asyncio.Event()))
             started.set()
@@ -74,13 +76,13 @@ def port():
     thread.join(LIMIT)
 
 
-def send(port, body, method="POST", **headers):
+def send(port, body, method="POST", path="/ask", **headers):
     """Return a connection that has sent an ask."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
     given = {"Content-Type": "application/json"} | {
         n.replace("_", "-"): v for n, v in headers.items()
     }
-    connection.request(method, "/ask", body, given)
+    connection.request(method, path, body, given)
     return connection
 
 
@@ -165,5 +167,7 @@ def test_more_asks_than_the_server_takes_are_refused(port, monkeypatch):
     connection = send(port, '{"what": "wait"}')
     assert seen["began"].wait(LIMIT)
     assert ask(port, {"what": "scene"}) == [("r", {"problem": answering.BUSY, "field": ""})]
+    code, text = ask(port, "", method="GET", path="/part?at=x")
+    assert code == 503 and answering.BUSY in text and text.count("\n") == 1
     connection.close()
     assert seen["cancelled"].wait(LIMIT)
