@@ -14,28 +14,23 @@ from workbench.figures.panels import chance_lines, layout, line
 from workbench.figures.theme import DIVERGING, Theme, coloraxis
 from workbench.tasks.phrases import level_words
 
-EFFECTS: Final = {
-    "became_donor": "share of answers that became the donor's",
-    "became_more": "share that became the donor's, minus that of an unrelated donor",
-    "beyond": "effect beyond an unrelated donor (0: as that one, 1: the donor's answers)",
-    "effect": "effect (0: recipient's answers, 1: donor's; about 0.5 where they are merely lost)",
-    "stayed": "share of answers that stayed the recipient's",
-    "logit_diff": "donor's answer minus recipient's (nat)",
+QUANTITIES: Final = {
+    "became_donor": ("became the donor's", "share of answers"),
+    "became_more": ("became the donor's, minus unrelated", "share of answers"),
+    "beyond": ("effect beyond an unrelated donor", "effect beyond unrelated"),
+    "effect": ("effect (0: recipient's, 1: donor's)", "effect"),
+    "stayed": ("stayed", "share of answers"),
+    "logit_diff": ("logit_diff", "nat"),
 }
-"""What a patch can be judged by, in words."""
+"""What a patch can be judged by: titles of a map's colour bar and of the y axis of curves.
+
+An effect is about 0.5 where answers are merely lost; beyond an unrelated donor, 0 is as that one
+and 1 the donor's answers; a logit difference is the donor's answer minus the recipient's.
+"""
 SHARES: Final = ("became_donor", "stayed")
 PAIRED: Final = ("became_more", "beyond")
 """Quantities that already compare with the unrelated donor, so controls have no line."""
 CHANCE: Final = "another context's answer"
-BARS: Final = {
-    "beyond": "effect beyond an unrelated donor",
-    "became_more": "became the donor's, minus unrelated",
-    "became_donor": "became the donor's",
-    "effect": "effect (0: recipient's, 1: donor's)",
-}
-"""Titles of a map's colour bar."""
-UNITS: Final = {"effect": "effect", "beyond": "effect beyond unrelated", "logit_diff": "nat"}
-"""Titles of the y axis of curves; the others are shares of answers."""
 ROW: Final = 30
 
 
@@ -54,7 +49,7 @@ def patch_curves(
 
     - effects: as `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
     - window, component: labels of a window slept on, and of the part that was exchanged.
-    - quantity: a key of `EFFECTS`.
+    - quantity: a key of `QUANTITIES`.
     """
     here = effects.sel({dims.WINDOW: window, dims.COMPONENT: component})
     word = str(effects.attrs.get("difficulty_name", "difficulty"))
@@ -91,7 +86,7 @@ def patch_curves(
             if chance is not None:
                 traces += chance_lines(chance.sel(at), tuple(x["range"]), panel, theme)
     share = {"range": SHARE} if quantity in SHARES else {}
-    y = axis(UNITS.get(quantity, "share of answers"), grid=True, nticks=6, **share)
+    y = axis(QUANTITIES[quantity][1], grid=True, nticks=6, **share)
     columns = here.sizes[dims.DIFFICULTY]
     entries = len(controls) + (chance is not None)
     result = layout(titles, x, y, theme, entries=entries, columns=min(columns, 4))
@@ -111,7 +106,7 @@ def patch_map(
     - effects: as `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
     - window: a window slept on, by its label.
     - direction ({"noise", "denoise"}): way of the exchange.
-    - quantity: a key of `EFFECTS`.
+    - quantity: a key of `QUANTITIES`.
     """
     here = effects[quantity].sel({dims.WINDOW: window, dims.DIRECTION: direction})
     if dims.CONTROL in here.dims:
@@ -119,7 +114,7 @@ def patch_map(
     word = str(effects.attrs.get("difficulty_name", "difficulty"))
     levels = here[dims.DIFFICULTY].values.tolist()
     tables = {level_words(k, word): here.sel({dims.DIFFICULTY: k}) for k in levels}
-    return _maps(tables, "patched after pass", BARS.get(quantity, quantity), theme)
+    return _maps(tables, "patched after pass", QUANTITIES[quantity][0], theme)
 
 
 def ablation_map(

@@ -18,7 +18,6 @@ from workbench.views.lab.asleep import Asleep
 from workbench.views.lab.figures import Curves
 from workbench.views.parts.components import (
     CSS,
-    FORMS_CSS,
     FORMS_JS,
     Choice,
     Download,
@@ -43,11 +42,7 @@ EMPTY = """
 </ol></div>
 """
 FIGURES = {"learning": "Loss and accuracy while training", "against_n": "Accuracy against N"}
-LOOK: dict[str, Any] = {
-    "stylesheets": [CSS, FORMS_CSS],
-    "sizing_mode": "stretch_width",
-    "margin": 0,
-}
+LOOK: dict[str, Any] = {"stylesheets": [CSS], "sizing_mode": "stretch_width", "margin": 0}
 SMOOTHING = {"none": 0.0, "some": 0.6, "much": 0.9}
 """Weights of earlier losses in the mean that is drawn."""
 NOTHING = {
@@ -72,7 +67,6 @@ class LabForm(Messenger):
     starting = param.Boolean(False, doc="Whether runs are being queued.")
 
     _esm = FORMS_JS + (HERE / "lab_form.js").read_text(encoding="utf-8")
-    _stylesheets = [CSS, FORMS_CSS]
 
 
 class RunTable(Messenger):
@@ -95,7 +89,6 @@ class RunTable(Messenger):
     now = param.Number(0.0, doc="The server's clock, for ages.")
 
     _esm = FORMS_JS + (HERE / "run_table.js").read_text(encoding="utf-8")
-    _stylesheets = [CSS, FORMS_CSS]
 
 
 class LabScreen:
@@ -223,7 +216,7 @@ def _html(text: str, name: str = "") -> pn.pane.HTML:
 
 
 def _box(name: str, *objects: Any) -> pn.Column:
-    """Return a column that ``forms.css`` and ``style.css`` lay out by its class."""
+    """Return a column that ``panes.css`` lays out by its class."""
     return pn.Column(*objects, css_classes=[name], **LOOK)
 
 

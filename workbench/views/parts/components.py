@@ -10,10 +10,8 @@ import param
 from panel.custom import JSComponent
 
 HERE = Path(__file__).parent
-CSS = (HERE / "style.css").read_text(encoding="utf-8")
-"""Style of the page and of every pane."""
-FORMS_CSS = (HERE / "forms.css").read_text(encoding="utf-8")
-"""Style of forms and tables, in addition to `CSS`."""
+CSS = (HERE / "panes.css").read_text(encoding="utf-8")
+"""Style of every pane."""
 FORMS_JS = (HERE / "forms.js").read_text(encoding="utf-8")
 """What the scripts of forms and tables share, to stand in front of them."""
 
@@ -105,7 +103,7 @@ class Download(JSComponent):
     serial = param.Integer(0, doc="A change saves it.")
 
     _esm = HERE / "download.js"
-    _stylesheets = [CSS, FORMS_CSS]
+    _stylesheets = [CSS]
 
     def __init__(self, on_press: Callable[[], None], **values: Any) -> None:
         super().__init__(margin=0, **values)

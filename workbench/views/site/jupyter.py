@@ -1,15 +1,9 @@
 """The tile in JupyterLab's launcher that opens the dashboards, through jupyter-server-proxy.
 
 Named as an entry point in ``pyproject.toml``. Does not import Panel: Jupyter's own server calls it
-when it starts, and starts the dashboards as a process at the first click.
-
-Who may reach them: `workbench serve` listens to this machine alone and has no authentication, so
-it answers only under its own address and opens its websockets only for pages of that address
-(`workbench.views.site.door`, `workbench.views.site.server.listen`). Jupyter's server first asks for
-its token, and refuses websockets from other origins, as it does for its kernels; it passes on only
-what has met both conditions, with the dashboards' own address as host and origin. So no address of
-Jupyter has to be known or let in, and a page elsewhere in the same browser gets no further than
-without Jupyter.
+when it starts, and starts the dashboards as a process at the first click. Jupyter asks for its
+token and refuses other origins first; what it lets through, the proxy passes on under the
+dashboards' own address (`workbench.views.site.door`), so that no address of Jupyter is let in.
 """
 
 from __future__ import annotations
