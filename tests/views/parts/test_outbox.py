@@ -1,7 +1,9 @@
 """Changes wait for the page, and keep their order."""
 
+import contextlib
 import threading
 
+import panel as pn
 import param
 import pytest
 
@@ -12,10 +14,48 @@ class Pane(param.Parameterized):
     value = param.Integer(0)
 
 
+class Document:
+    """A session's document: keeps what it is to call next, until the session ends."""
+
+    def __init__(self):
+        self.session_context = object()
+        self.callbacks = []
+
+    def hold(self, policy=None): ...
+
+    def unhold(self): ...
+
+    def add_next_tick_callback(self, callback):
+        self.callbacks.append(callback)
+
+    def tick(self):
+        for callback in self.callbacks:
+            callback()
+        self.callbacks.clear()
+
+
+class Loop:
+    """An event loop that runs what it is given when it turns."""
+
+    def __init__(self):
+        self.todo = []
+
+    def call_soon_threadsafe(self, function, *arguments):
+        self.todo.append((function, arguments))
+
+    def turn(self):
+        for function, arguments in self.todo:
+            function(*arguments)
+        self.todo.clear()
+
+
 @pytest.fixture
-def served(in_session):
+def served(monkeypatch):
     """An outbox of a session whose loop and document are turned by hand."""
-    return in_session(Outbox())
+    monkeypatch.setattr(pn.io, "hold", lambda document: contextlib.nullcontext())
+    outbox = Outbox()
+    outbox._loop, outbox._document = Loop(), Document()
+    return outbox
 
 
 def in_thread(function, *arguments):

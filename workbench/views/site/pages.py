@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 import panel as pn
 import param
@@ -16,7 +16,7 @@ from workbench.views.parts.components import CSS, ThemeWatch
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
 from workbench.views.site import tokens
-from workbench.views.site.entry import PageEntry, Visit, pages
+from workbench.views.site.entry import Visit, pages
 from workbench.views.site.plain import described
 from workbench.views.site.sessions import begin
 from workbench.views.site.shell import HERE, header_html, theme_of
@@ -49,7 +49,8 @@ def build(link: str) -> pn.Template:
     watch = ThemeWatch(lambda dark: outbox.set([(page, {"dark_theme": dark})]), page.dark_theme)
     begin()
     try:
-        shown = _main(entry, page)
+        pn.extension("plotly")
+        shown = pn.panel(entry.load()(page))
     except Exception as error:
         message = escape(described(error, f"the page {entry.title} cannot be built"))
         title = "<h1>This page cannot be shown</h1>"
@@ -70,12 +71,6 @@ def build(link: str) -> pn.Template:
     for name, value in variables.items():
         template.add_variable(name, value)
     return template
-
-
-def _main(entry: PageEntry, page: Page) -> Any:
-    """Return what goes in the main area of a page."""
-    pn.extension("plotly")
-    return pn.panel(entry.load()(page))
 
 
 def builder(link: str) -> Callable[[], pn.Template]:
