@@ -111,7 +111,7 @@ def test_a_plain_page_is_one_file(package):
 @pytest.mark.parametrize(
     ("target", "source", "token"),
     [
-        ("toy:PAGE", PLAIN.replace("document=document, ", ""), "with neither"),
+        ("toy:PAGE", PLAIN.replace("document=document,", ""), "with neither"),
         ("toy:PAGE", PLAIN.replace("45, doc", "45, document, doc"), "with both"),
         ("toy:PAGE", "PAGE = 1", "is a int"),
         ("toy:PAGE", "raise ValueError('broken')", "broken"),

@@ -185,6 +185,7 @@ def test_latency_and_the_papers_numbers_are_findings():
 
 
 def test_the_form_knows_every_measurement_and_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(services(), "runs", None)
     said, found = shown("measure")
     assert "starts no processes" in said
     monkeypatch.setattr(services(), "runs", tmp_path)
