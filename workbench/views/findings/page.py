@@ -25,7 +25,7 @@ from workbench.views.findings.catalogue import (
     from_old,
     records_of,
 )
-from workbench.views.parts.html import select
+from workbench.views.parts.html import failure_html, select
 from workbench.views.site.assets import asset, asset_text, plotly
 from workbench.views.site.entry import Document, Visit
 from workbench.views.site.services import services
@@ -63,9 +63,7 @@ def document(visit: Visit) -> Document | None:
     kind = visit.query.get("kind") if found.kind == MEASURE else None
     if kind and kind not in measurements():
         missing.append(f"measurement {kind[:40]!r}")
-    note = "".join(
-        f'<p class="failure" role="alert">There is no {escape(one)}.</p>' for one in missing
-    )
+    note = "".join(failure_html(f"There is no {one}.") for one in missing)
     if any(shown[name] != values[0] for name, values in found.axes.items()):
         found = at_axes(found, shown)
     part = f"{LINK}/part?{urlencode({'at': found.path, **shown})}"
@@ -151,10 +149,7 @@ def _finding_html(
 ) -> str:
     kicker = found.group
     if found.kind == "damaged":
-        return (
-            f"<h1>{escape(found.title)}</h1>"
-            f'<p class="failure" role="alert">{escape(found.answer)}</p>'
-        )
+        return f"<h1>{escape(found.title)}</h1>{failure_html(found.answer)}"
     sure = f'<p class="sure"><b>How sure</b> {escape(found.sure)}</p>' if found.sure else ""
     weights = [
         f'"{name}": {words}' for name, words in WEIGHTS.items() if f"({name})" in found.answer

@@ -17,6 +17,7 @@ from workbench.tasks.phrases import level_words
 from workbench.theatre.files import MODULE, WEB
 from workbench.theatre.story import StoryScene, story, story_data
 from workbench.views.home.catalogue import Accuracy, Entry, entries
+from workbench.views.parts.html import failure_html
 from workbench.views.site.assets import asset
 from workbench.views.site.entry import Document, Visit
 from workbench.views.site.glossary import words_html
@@ -143,10 +144,8 @@ def card_html(entry: Entry, visit: Visit) -> str:
         problem = entry.problem
     except Exception as error:  # whatever a folder holds, the page must open
         problem = f"{type(error).__name__}: {error}"
-    return (
-        f'<article class="model"><h3>{escape(entry.name)}</h3>'
-        f'<p class="failure" role="alert">Cannot be read: {escape(problem)}</p></article>'
-    )
+    said = failure_html(f"Cannot be read: {problem}")
+    return f'<article class="model"><h3>{escape(entry.name)}</h3>{said}</article>'
 
 
 def entry_html(entry: Entry, visit: Visit) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,7 @@ class LabScreen:
         self.smoothing = Choice("Smoothing", options=SMOOTHING, value=0.0, width=250)
         self.figures = {name: FigurePane(label=label, svg=True) for name, label in FIGURES.items()}
         self.downloads = {
-            name: Download(partial(save, name), label="Data (CSV)") for name in FIGURES
+            name: Download(lambda _, name=name: save(name), label="Data (CSV)") for name in FIGURES
         }
         self.differences = _html("")
         self._compared: tuple[Any, ...] | None = None

@@ -16,19 +16,6 @@ FORMS_JS = (HERE / "forms.js").read_text(encoding="utf-8")
 """What the scripts of forms and tables share, to stand in front of them."""
 
 
-class FigurePane(JSComponent):
-    """A Plotly figure that is redrawn in place; needs ``pn.extension("plotly")``."""
-
-    figure = param.Dict(default={}, doc="The figure, as Plotly's JSON.")
-    label = param.String("", doc="What the figure shows, for screen readers.")
-    svg = param.Boolean(False, doc="Whether it can be saved as SVG, too.")
-
-    _esm = HERE / "figure_pane.js"
-
-    def __init__(self, **values: Any) -> None:
-        super().__init__(sizing_mode="stretch_width", margin=0, **values)
-
-
 class Styled(JSComponent):
     """A component in the page's style that fills its column."""
 
@@ -78,23 +65,15 @@ class Choice(Styled):
             self.value = list(self.options.values())[index]
 
 
-class ThemeWatch(JSComponent):
+class ThemeWatch(Messenger):
     """Reports whether the page is dark; draws nothing."""
 
-    dark = param.Boolean(False, doc="What was reported last.")
+    dark = param.Boolean(False, doc="Whether it was when the page was made.")
 
     _esm = HERE / "theme_watch.js"
 
-    def __init__(self, on_change: Callable[[bool], None], dark: bool) -> None:
-        super().__init__(width=0, height=0, margin=0, dark=dark)
-        self._on_change = on_change
 
-    def _handle_msg(self, data: dict[str, Any]) -> None:
-        self.dark = bool(data["dark"])
-        self._on_change(self.dark)
-
-
-class Download(JSComponent):
+class Download(Messenger):
     """A button that saves a text; the text is made when it is pressed."""
 
     label = param.String("", doc="The button's text.")
@@ -103,15 +82,17 @@ class Download(JSComponent):
     serial = param.Integer(0, doc="A change saves it.")
 
     _esm = HERE / "download.js"
-    _stylesheets = [CSS]
-
-    def __init__(self, on_press: Callable[[], None], **values: Any) -> None:
-        super().__init__(margin=0, **values)
-        self._on_press = on_press
-
-    def _handle_msg(self, data: dict[str, Any]) -> None:
-        self._on_press()
 
     def saving(self, filename: str, content: str) -> dict[str, Any]:
         """Return the changes that make the browser save a file."""
         return {"filename": filename, "content": content, "serial": self.serial + 1}
+
+
+class FigurePane(Styled):
+    """A Plotly figure that is redrawn in place; needs ``pn.extension("plotly")``."""
+
+    figure = param.Dict(default={}, doc="The figure, as Plotly's JSON.")
+    label = param.String("", doc="What the figure shows, for screen readers.")
+    svg = param.Boolean(False, doc="Whether it can be saved as SVG, too.")
+
+    _esm = HERE / "figure_pane.js"

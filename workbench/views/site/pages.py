@@ -46,7 +46,12 @@ def build(link: str) -> pn.Template:
     entry = next(page for page in pages() if page.link == link)
     theme = theme_of(pn.state.cookies)
     page, outbox = Page(dark_theme=theme == "dark"), Outbox()
-    watch = ThemeWatch(lambda dark: outbox.set([(page, {"dark_theme": dark})]), page.dark_theme)
+    watch = ThemeWatch(
+        lambda said: outbox.set([(page, {"dark_theme": bool(said["dark"])})]),
+        dark=page.dark_theme,
+        width=0,
+        height=0,
+    )
     begin()
     try:
         pn.extension("plotly")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from workbench.files import read_text
+from workbench.views.parts.html import failure_html
 from workbench.views.site import tokens
 from workbench.views.site.assets import asset, asset_text, serve
 from workbench.views.site.entry import NAME, Document, PageEntry, Visit, imported, pages
@@ -152,8 +153,7 @@ def made(entry: PageEntry | None, visit: Visit) -> Document | None:
         said = described(error, f"the page {entry.title} cannot be built")
         return Document(
             entry.label,
-            '<div class="page"><h1>This page cannot be shown</h1>'
-            f'<p class="failure" role="alert">{escape(said)}</p></div>',
+            f'<div class="page"><h1>This page cannot be shown</h1>{failure_html(said)}</div>',
             status=500,
         )
 
