@@ -6,13 +6,10 @@ import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from workbench.errors import WorkbenchError
 from workbench.registry import registered
-
-if TYPE_CHECKING:
-    from workbench.views.site.pages import Page
 
 NAME: Final = "Sleep workbench"
 GROUP: Final = "sleep_workbench.pages"
@@ -72,7 +69,7 @@ class PageEntry:
     """Its name in the navigation."""
     order: int
     """Pages are listed from the smallest to the largest, then by label."""
-    view: Callable[[Page], Any] | str | None = None
+    view: Callable[[Any], Any] | str | None = None
     """Given Panel's page (`workbench.views.site.pages.Page`), returns what it shows."""
     document: Callable[[Visit], Document | None] | str | None = None
     """Given a visit, returns a plain page, or None if there is none at its `rest`; called in a
