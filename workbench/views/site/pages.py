@@ -61,7 +61,7 @@ def build(link: str) -> pn.Template:
         title = "<h1>This page cannot be shown</h1>"
         failure = f'<div class="failure" role="alert">{title}<p>{message}</p></div>'
         shown = pn.pane.HTML(failure, stylesheets=[CSS], sizing_mode="stretch_width")
-    template = pn.Template(FRAME, items={"main": shown, "theme": watch})
+    template = pn.Template(FRAME, items={"main": shown, "theme": watch}, location=True)
     if pn.state.notifications is not None:
         template.add_panel("notifications", pn.state.notifications)
     address = Visit(prefix=".").address  # below the page's own folder, wherever that is
