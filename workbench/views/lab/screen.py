@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,7 @@ class LabScreen:
         self.conclusion = _html("")
         self.smoothing = Choice("Smoothing", options=SMOOTHING, value=0.0, width=250)
         self.figures = {name: FigurePane(label=label, svg=True) for name, label in FIGURES.items()}
-        self.downloads = {
-            name: Download(lambda _, name=name: save(name), label="Data (CSV)") for name in FIGURES
-        }
+        self.downloads = {name: _download(partial(save, name)) for name in FIGURES}
         self.differences = _html("")
         self._compared: tuple[Any, ...] | None = None
         self._runs = _card("Runs", self.table)
@@ -208,6 +207,10 @@ def differences_html(found: Differences, chosen: int) -> str:
 def _shown(whether: bool, name: str = "") -> dict[str, list[str]]:
     """Return the classes of a pane that is shown or not, with the one that lays it out."""
     return {"css_classes": [n for n in (name, "" if whether else "gone") if n]}
+
+
+def _download(act: Callable[[], None]) -> Download:
+    return Download(lambda pressed: act(), label="Data (CSV)")
 
 
 def _html(text: str, name: str = "") -> pn.pane.HTML:
