@@ -3,8 +3,9 @@
     python data/findings.py
 
 A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
-``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; ``<!-- RECORD family -->`` marks
-the sentence on how a record's differences are tested. Several records of one task are read as one:
+``<!-- MEASUREMENT t0 -->`` for the first table of a measurement, ``<!-- MODEL measured -->`` for
+what each one says of a model; ``<!-- RECORD family -->`` marks the sentence on how a record's
+differences are tested. Several records of one task are read as one:
 ``<!-- depo-n8+depo-n8-more QUESTION -->``; one value of a further axis is named after an @:
 ``<!-- depo-n8-held-out@task.isolated=true QUESTION -->``. What is around the marks is written by
 people. The answers are in ``data/results/findings/answers.json``.
@@ -79,12 +80,11 @@ def answers() -> dict[str, Any]:
                 for q, table in answered(data, final)
             ],
         }
-    measured: dict[str, Any] = {}
+    found_there: dict[str, Any] = {}
     for name, path in bundled_records().items():
-        data, _ = read_measurement(path)
-        said = measurement(str(data.attrs["kind"])).concludes(data)
-        measured[name] = {"sha256": file_sha256(path), "answer": said}
-    return {"sweeps": sweeps, "measurements": measured}
+        said = _concluded(read_measurement(path)[0])
+        found_there[name] = {"sha256": file_sha256(path), "answer": said}
+    return {"sweeps": sweeps, "measurements": found_there}
 
 
 def with_tables(text: str) -> str:
@@ -97,6 +97,8 @@ def with_tables(text: str) -> str:
             body = latencies()
         elif mark["question"] == "rungs":
             body = rungs()
+        elif mark["question"] == "measured":
+            body = measured(mark["record"])
         elif number := re.fullmatch(r"t(\d)", mark["question"]):
             found, _ = read_measurement(bundled_records()[mark["record"]])
             body = _grid(list(tables(found).values())[int(number[1])])
@@ -136,6 +138,17 @@ def latencies() -> str:
                 cells.append(f"{median:.2f} [{low:.2f}, {high:.2f}]")
             rows.append([str(title), str(n), *cells])
     return f"{_grid(rows)}\n\n*{said}*"
+
+
+def measured(checkpoint: str) -> str:
+    """Return what each measurement of a model says in one line, in Markdown."""
+    found = [read_measurement(path)[0] for path in bundled_records().values()]
+    said = [one for one in found if one.attrs["checkpoint"] == checkpoint]
+    return "\n".join(f"- *{one.attrs['kind']}*: {_concluded(one)}" for one in said)
+
+
+def _concluded(data: xr.Dataset) -> str:
+    return measurement(str(data.attrs["kind"])).concludes(data)
 
 
 def rungs() -> str:
