@@ -288,8 +288,9 @@ def _in_the_lab():
 
 
 def _in_the_theatre():
+    from scenes import decode
+
     from workbench.theatre.asks import Asks
-    from workbench.theatre.container import decode
     from workbench.theatre.instruments import INSTRUMENTS
     from workbench.training.checkpoints import load_checkpoint
 

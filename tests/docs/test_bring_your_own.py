@@ -266,8 +266,9 @@ def test_steering_turns_the_answer(from_model):
 
 def test_the_theatre_shows_its_trace(toy, trace):
     """No model is loaded, and the task is one that the workbench does not know."""
+    from scenes import decode
+
     from workbench.theatre.asks import TraceAsks
-    from workbench.theatre.container import decode
     from workbench.theatre.instruments import INSTRUMENTS
 
     asks = TraceAsks(trace.isel(example=slice(16)))
