@@ -69,6 +69,7 @@ def test_its_types_are_sound(node):
 
 def test_the_module_is_small_and_asks_no_other_host():
     text = MODULE.read_text(encoding="utf-8")
+    assert re.search(r"export\s*\{[^}]*as default", text) and "render" in text
     assert len(gzip.compress(MODULE.read_bytes(), mtime=0)) <= MOST_BYTES
     assert set(re.findall(r"https?://[\w.-]+", text)) <= {"http://www.w3.org"}
     assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|EventSource|import)\s*\(", text)

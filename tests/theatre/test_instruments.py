@@ -220,9 +220,10 @@ def folder(traced, tmp_path):
 
 
 def test_own_traces_are_shown_like_models(folder, checkpoints, monkeypatch):
+    from scenes import decode
+
     from workbench.theatre import traces
     from workbench.theatre.asks import catalogue_of
-    from workbench.theatre.container import decode
 
     listed = [one["name"] for one in catalogue_of({}, folder)]
     assert listed == ["traces/broken", "traces/mine"]

@@ -3,10 +3,12 @@
 import base64
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from patched_loop import patched_loop
+from scenes import decode
 
 from workbench.config import Experiment, ModelConfig, SleepConfig
 from workbench.instruments.patching.context_swaps import swap_context
@@ -14,7 +16,7 @@ from workbench.model import HybridModel
 from workbench.progress import Cancelled
 from workbench.tasks import task as make_task
 from workbench.theatre.asks import Asks
-from workbench.theatre.container import decode
+from workbench.theatre.lenses.cause_words import every
 from workbench.theatre.problem import drawn_batch
 from workbench.training.checkpoints import Checkpoint, load_checkpoint
 
@@ -125,12 +127,9 @@ def test_the_changed_sleep_is_a_scene_with_the_donors_head_in_it(asks):
     part = {"part": "head", "layer": 1, "head": 1}
     found = ask(asks, "cause", "depo-n8-any", **place, **part)
     sleep = {"what": "scene", "name": "depo-n8-any", "N": 3}
-    own, donor = (
-        decode(asks.answer(sleep | {"example": n}).data) for n in (5, found["asked"]["donor"])
-    )
-    scene = decode(
-        asks.answer({"what": "cause", "name": "depo-n8-any", "scene": True} | place | part).data
-    )
+    asked = [sleep | {"example": n} for n in (5, found["asked"]["donor"])]
+    asked.append(sleep | place | part | {"what": "cause", "scene": True})
+    own, donor, scene = (decode(asks.answer(one).data) for one in asked)
     assert scene.header["source"]["changed"] == f"head 1 from example {found['asked']['donor'] + 1}"
     assert scene.header["digest"] != own.header["digest"]
     here = scene.header["boundaries"].index([0, 2])
@@ -144,12 +143,31 @@ def test_the_changed_sleep_is_a_scene_with_the_donors_head_in_it(asks):
 def test_every_head_is_the_mean_effect_minus_its_control(asks):
     place = {"window": 1, "pass": 0, "action": "mean", "N": 2}
     told = []
-    every = ask(asks, "cause", "ring", lambda *done: told.append(done), **place, every=True)
-    assert told[-1] == (1, 2, "heads") and np.shape(every["heads"]) == (1, 2)
+    found = ask(asks, "cause", "ring", lambda *done: told.append(done), **place, every=True)
+    assert told[-1] == (1, 2, "heads") and np.shape(found["heads"]) == (1, 2)
+    controls = []
     for head in range(2):
         one = ask(asks, "cause", "ring", **place, part="head", head=head)
-        gaps = [row["logit"][1] - row["logit"][2] for row in one["rows"]]
-        assert every["heads"][0][head] == pytest.approx(np.mean(gaps), abs=1e-3)
+        before, after, control = np.transpose([row["logit"] for row in one["rows"]])
+        assert found["heads"][0][head] == pytest.approx(np.mean(after - control), abs=1e-3)
+        controls.append(control - before)
+    assert found["spread"] == pytest.approx(np.sqrt(np.mean(np.square(controls))), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("effects", "words"),
+    [
+        ([0.05, -0.9, 0.02], "No head stands out: the strongest effect minus control is +0.05 nat"),
+        ([0.05, 3.0, 0.5], "Head 1 matters most: effect minus control +3.00 nat on average; then "),
+        ([0.05, 3.0, 0.2], "on average. No other head stands out: controls alone move an answer"),
+        ([-0.5, np.nan, -1.0], "No head stands out: the strongest effect minus control is −0.50"),
+    ],
+)
+def test_a_head_is_named_only_beyond_what_controls_do(effects, words):
+    examples = SimpleNamespace(head_words=lambda layer, head: f"head {head}")
+    change = SimpleNamespace(patched=True)
+    heads = [(1, head) for head in range(3)]
+    assert words in every(examples, change, np.array(effects), heads, 0.3)["sentence"]
 
 
 @pytest.mark.parametrize(
@@ -164,9 +182,7 @@ def test_the_python_of_a_change_gives_its_numbers(asks, change):
     gaps = known["effect_minus_control"].values
     effects = [np.nan if row["effect"] is None else row["effect"] for row in found["rows"]]
     np.testing.assert_allclose(effects, gaps, atol=1e-4)
-    file = ask(
-        asks, "cause", "depo-n8-any", window=0, example=3, N=2, csv=True, **{"pass": 1} | change
-    )
+    file = ask(asks, "cause", "depo-n8-any", csv=True, **place)
     assert file["csv"].startswith("direction" if "way" in change else "control")
     assert file["file"].endswith("window-0-pass-1.csv")
 
@@ -246,12 +262,7 @@ def test_own_text_can_be_erased(asks):
 def test_what_ablation_takes_away_is_what_a_loop_by_hand_loses(asks, name):
     checkpoint = load_checkpoint(name)
     at = (2, 0) if name.startswith("rule") else (1, 0)
-    place = {
-        "window": at[0],
-        "pass": at[1],
-        "query": 1,
-        "N": 2,
-    }
+    place = {"window": at[0], "pass": at[1], "query": 1, "N": 2}
     how = {"to": "heads of S", "method": "feature ablation", "baseline": "zero"}
     found = ask(asks, "credit", name, **place, **how)
     one = alone(drawn_batch(checkpoint.task, 0), 0)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scenes import decode
 
 from workbench import dims
 from workbench.config import SleepConfig
@@ -15,7 +16,7 @@ from workbench.instruments.spectra import spectra
 from workbench.sleep.reference import reference
 from workbench.tasks import task
 from workbench.theatre import scene as scenes
-from workbench.theatre.container import decode, encode
+from workbench.theatre.container import encode
 from workbench.theatre.problem import drawn, typed
 from workbench.theatre.recording import of_trace, read_example
 from workbench.theatre.scene import head_of, scene_of
@@ -186,22 +187,15 @@ def test_a_header_is_plain_and_says_who_reads_what(checkpoint, recording, scene)
     right = np.array([query["answer"] for query in header["queries"]])
     np.testing.assert_array_equal(said == right, correct)
     best = scene.arrays["probability"].values[..., :-1].argmax(-1)  # without "other"
-    right_at = [
-        header["candidates"].index(answer[: len(header["candidates"][0])]) for answer in right
-    ]
+    letters = len(header["candidates"][0])
+    right_at = np.array([header["candidates"].index(answer[:letters]) for answer in right])
     if header["one_symbol"]:
-        np.testing.assert_allclose(
-            np.take_along_axis(
-                scene.arrays["probability"].values, np.array(right_at)[None, :, None], -1
-            )[..., 0],
-            scene.arrays["right_probability"].values,
-            **HALF,
-        )
+        shares = scene.arrays["probability"].values
+        found = np.take_along_axis(shares, right_at[None, :, None], -1)[..., 0]
+        np.testing.assert_allclose(found, scene.arrays["right_probability"].values, **HALF)
         assert (best == right_at)[correct].all()
-    assert (
-        f"workbench.theatre({checkpoint.name!r}, seed=0, example=0, passes=3)"
-        in (header["source"]["python"])
-    )
+    again = f"workbench.theatre({checkpoint.name!r}, seed=0, example=0, passes=3)"
+    assert again in header["source"]["python"]
 
 
 def test_what_attention_can_see_follows_the_eviction(checkpoints):
@@ -234,11 +228,9 @@ def test_a_large_scene_is_an_overview_and_heads_are_asked_for(recording, scene, 
     patch = decode(encode(head_of(recording, layer, 1)))
     assert patch.header["patch"] == "states" and patch.header["digest"] == scene.header["digest"]
     assert set(patch.arrays.data_vars) == set(scenes.ASKED)
-    for name, values in patch.arrays.data_vars.items():
-        np.testing.assert_allclose(
-            values.values[:, 0, 0].astype(float),
-            scene.arrays[name].values[:, -1, 1].astype(float), **HALF,
-        )  # fmt: skip
+    for name, values in patch.arrays.astype(float).data_vars.items():
+        wanted = scene.arrays[name].values[:, -1, 1].astype(float)
+        np.testing.assert_allclose(values.values[:, 0, 0], wanted, **HALF)
     for wrong in ((layer, 2), (layer, -1), (99, 0)):
         with pytest.raises(WorkbenchError, match="heads 0 to 1"):
             head_of(recording, *wrong)

@@ -62,10 +62,11 @@ def _export(options: argparse.Namespace) -> int:
     if not options.story:
         name = Path(options.target).name.removesuffix(".zip").removesuffix(".zarr")
     path: Path = options.out or Path(f"{name}.html")
-    if path.exists() and (path.is_dir() or not options.force):
-        raise WorkbenchError(f"{path} exists", "a new file", "name another, or add --force")
+    check_output(path, options.force)
     try_output(path)
     asks, asked = _story() if options.story else _asks(options)
+    for ask in asked:
+        asks.check(ask)
     scenes: list[bytes] = []
     with progress_bar(len(asked), unit="scene") as bar:
         for ask in asked:
@@ -89,6 +90,19 @@ def _export(options: argparse.Namespace) -> int:
         count = f"{len(scenes)} sleep{'' if len(scenes) == 1 else 's'}"
         print(f"{path}: {count}, {size / 1e6:.1f} MB; open it in a browser")
     return 0
+
+
+def check_output(path: Path, force: bool) -> None:
+    """Raise a WorkbenchError unless `path` names an HTML file in a folder that exists."""
+    if path.suffix != ".html":
+        fix = f"name it {path.with_suffix('.html')}" if path.name else "add a file name"
+        raise WorkbenchError(f"--out {path}", "a file NAME.html", fix)
+    if not path.parent.is_dir():
+        raise WorkbenchError(
+            f"no folder {path.parent}", "a folder that exists", "make it first, or name another"
+        )
+    if path.exists() and (path.is_dir() or not force):
+        raise WorkbenchError(f"{path} exists", "a new file", "name another, or add --force")
 
 
 def check_target(options: argparse.Namespace) -> None:

@@ -7,8 +7,9 @@ caches.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -24,21 +25,13 @@ from workbench.tasks import task as make_task
 from workbench.theatre import instruments
 from workbench.theatre.container import encode
 from workbench.theatre.lenses import cause, credit
-from workbench.theatre.lenses.examples import read_examples
+from workbench.theatre.lenses.examples import examples_of
 from workbench.theatre.problem import EXAMPLES, MOST_PASSES, first_passes, trained_range
-from workbench.theatre.recording import Layout, Recording, gains, of_trace, read_example
+from workbench.theatre.recording import Recording, gains, of_trace, read_example
 from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
-from workbench.theatre.study import Study, results, study_of
+from workbench.theatre.study import RESULTS, Study, study_of
 from workbench.theatre.traces import OWN, own_trace, own_traces, read_trace
-from workbench.theatre.wish import (
-    Wish,
-    Wrong,
-    check_plain,
-    line_of,
-    problem_of,
-    whole,
-    wish_of,
-)
+from workbench.theatre.wish import Wish, Wrong, check_plain, line_of, problem_of, whole, wish_of
 from workbench.trace import origin_of
 
 if TYPE_CHECKING:
@@ -53,14 +46,14 @@ LARGE: Final = 2
 HEADS: Final = 64
 """States of single heads that are kept."""
 READINGS: Final = 4
-"""Readings of all examples of a seed that are kept; one of a bundled model takes a few MB."""
+"""Readings of all examples of a seed that are kept; one of a bundled model takes a few MB, and of
+a large model, of which one is kept, some GB."""
 SEEDS: Final = 4
 """Seeds of which the traces of all examples are kept, with what was found in them."""
 TRIES: Final = 4
 """Examples that are read to find one that shows what passes do."""
 TRACES: Final = 2
 """The user's own traces that are kept."""
-CHOOSE: Final = "choose its example again"
 TAKE: Final = "show the checkpoint that it was recorded from instead"
 
 Kind = Callable[[Mapping[str, Any], Report], bytes | dict[str, Any]]
@@ -76,7 +69,52 @@ class Answer(NamedTuple):
     field: str = ""
 
 
-class Asks:
+class Sleeps(ABC):
+    """Answers about sleeps of one source: what a scene, a head's states and instruments take."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, Kind] = {
+            "scene": lambda ask, _: self.scene(ask),
+            "states": self._states,
+            "instrument": lambda ask, told: instruments.answer(self._study(ask), ask, told),
+        }
+        self._heads, self._studies = OnceCache(HEADS), OnceCache(RECORDINGS)
+
+    @abstractmethod
+    def check(self, ask: Mapping[str, Any]) -> None:
+        """Raise WorkbenchError where an ask names a sleep that there is not; reads nothing."""
+
+    @abstractmethod
+    def scene(self, ask: Mapping[str, Any]) -> bytes:
+        """Return the scene that is asked for; raises WorkbenchError where something is wrong."""
+
+    @abstractmethod
+    def _recording(self, ask: Mapping[str, Any]) -> Recording: ...
+
+    @abstractmethod
+    def _study(self, ask: Mapping[str, Any]) -> Study: ...
+
+    def answer(self, ask: Mapping[str, Any], progress: Report | None = None) -> Answer:
+        """Answer an ask; errors are part of the answer, never raised."""
+        what = ask.get("what") if isinstance(ask, Mapping) else None
+        if not isinstance(what, str) or what not in self._kinds:
+            said = repr(what[:60]) if isinstance(what, str) else "what is not named"
+            return Answer(problem=f"this host cannot answer {said}", field="what")
+        try:
+            check_plain(ask)
+            found = self._kinds[what](ask, progress or (lambda done, total, unit: None))
+        except WorkbenchError as error:
+            return _failed(error)
+        return Answer(found) if isinstance(found, bytes) else Answer(result=found)
+
+    def _states(self, ask: Mapping[str, Any], progress: Report) -> bytes:
+        layer, head = (whole(ask, name, 0, 2**31) for name in ("layer", "head"))
+        recording = self._recording(ask)
+        key = digest_of(recording.trace), layer, head
+        return self._heads.get(key, lambda: encode(head_of(recording, layer, head)))
+
+
+class Asks(Sleeps):
     """Answers of checkpoints, which `load` finds by name; shared by all sessions of a host.
 
     `traces` returns the folder of the user's own traces, or None.
@@ -85,22 +123,14 @@ class Asks:
     def __init__(
         self, load: Callable[[str], Checkpoint], traces: Callable[[], Path | None] = lambda: None
     ) -> None:
+        super().__init__()
         self._load, self._folder = load, traces
-        self._kinds: dict[str, Kind] = {
-            "scene": lambda ask, _: self.scene(ask),
-            "states": self._states,
-            "instrument": self._instrument,
-            "cause": partial(self._changed, cause.answer),
-            "credit": partial(self._changed, credit.answer),
-        }
-        self._readings = OnceCache(READINGS)
-        self._scenes = OnceCache(SCENES)
-        self._newest, self._large = OnceCache(LARGE), OnceCache(LARGE)
-        self._recordings, self._studies = OnceCache(RECORDINGS), OnceCache(RECORDINGS)
-        self._heads = OnceCache(HEADS)
-        self._seeds = OnceCache(SEEDS)
-        self._traces = OnceCache(TRACES)
-        self._wishes: dict[str, Wish] = {}
+        self._kinds["cause"] = partial(self._changed, cause.answer)
+        self._kinds["credit"] = partial(self._changed, credit.answer)
+        self._scenes, self._newest = OnceCache(SCENES), OnceCache(LARGE)
+        self._recordings, self._large = OnceCache(RECORDINGS), OnceCache(LARGE)
+        self._readings, self._large_reading = OnceCache(READINGS), OnceCache(1)
+        self._seeds, self._traces = OnceCache(SEEDS), OnceCache(TRACES)
 
     def answer(self, ask: Mapping[str, Any], progress: Report | None = None) -> Answer:
         """Answer an ask; errors are part of the answer, never raised."""
@@ -108,9 +138,11 @@ class Asks:
             own = self._own(ask)
         except WorkbenchError as error:
             return _failed(Wrong.of("model", error))
-        if own is not None:
-            return own.answer(ask, progress)
-        return _answered(ask, self._kinds, progress)
+        return own.answer(ask, progress) if own is not None else super().answer(ask, progress)
+
+    def check(self, ask: Mapping[str, Any]) -> None:
+        """Raise WorkbenchError where an ask names a sleep that there is not; reads nothing."""
+        problem_of(*self._named(ask))
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
         """Return the scene that is asked for; raises WorkbenchError where something is wrong.
@@ -118,31 +150,25 @@ class Asks:
         Without an example it is the first of `TRIES` whose answers only gain from pass to pass, and
         says so, if that is not the first of all.
         """
-        checkpoint = self._checkpoint(ask)
-        wish = wish_of(ask, checkpoint)
+        checkpoint, wish = self._named(ask)
         chosen, name = ask.get("example") is None and not wish.input, str(ask["name"])
 
-        def made() -> tuple[bytes, str, bool, Wish]:
+        def made() -> bytes:
             example = self._gaining(checkpoint, wish) if chosen else wish.example
-            shown = wish._replace(example=example)
-            scene = scene_of(self.recording(checkpoint, shown))
+            scene = scene_of(self.recording(checkpoint, wish._replace(example=example)))
             scene.header["source"]["chosen"] = chosen and example != wish.example
             scene.header["model"]["name"] = name  # by which it is asked for again: ``runs/NAME``
-            return encode(scene), scene.header["digest"], bool(scene.header["asked"]), shown
+            return encode(scene)
 
-        key = wish, chosen, checkpoint.identity, name
-        data, digest, large, wish = self._scenes.get(key, made)
-        if large:
-            self._wishes = dict([*self._wishes.items(), (digest, wish)][-SCENES:])
-        return data
+        return self._scenes.get((wish, chosen, checkpoint.identity, name), made)
 
     def _gaining(self, checkpoint: Checkpoint, wish: Wish) -> int:
         usual = wish._replace(passes=first_passes(checkpoint.sleep))  # the same whatever N is asked
         for example in range(TRIES):
-            trace = self.recording(checkpoint, usual._replace(example=example)).trace
-            if gains(trace):
+            recording = self.recording(checkpoint, usual._replace(example=example))
+            if gains(recording.trace):
                 return example
-            if is_large(trace, Layout.of(trace)):
+            if is_large(recording.trace):
                 break  # reading one more takes too long
         return wish.example
 
@@ -153,53 +179,45 @@ class Asks:
         if kept is not None:
             return kept
         found = self._newest.get(key, lambda: read_wish(checkpoint, wish))
-        large = is_large(found.trace, Layout.of(found.trace))
-        return (self._large if large else self._recordings).get(key, lambda: found)
+        cache = self._large if is_large(found.trace) else self._recordings
+        return cache.get(key, lambda: found)
 
-    def _states(self, ask: Mapping[str, Any], progress: Report) -> bytes:
-        layer, head = (whole(ask, name, 0, 2**31) for name in ("layer", "head"))
-        checkpoint = self._checkpoint(ask)
-        wish = self._wishes.get(str(ask.get("digest")))
-        if wish is None:
-            raise Wrong("digest", "a sleep that is not kept any more", "a recent one", CHOOSE)
-        key = (wish, checkpoint.identity, layer, head)
-        return self._heads.get(
-            key, lambda: encode(head_of(self.recording(checkpoint, wish), layer, head))
-        )
+    def _recording(self, ask: Mapping[str, Any]) -> Recording:
+        return self.recording(*self._named(ask))
 
-    def _instrument(self, ask: Mapping[str, Any], progress: Report) -> dict[str, Any]:
-        checkpoint = self._checkpoint(ask)
-        wish = wish_of(ask, checkpoint)
+    def _study(self, ask: Mapping[str, Any]) -> Study:
+        checkpoint, wish = self._named(ask)
         of = (wish._replace(example=-1), checkpoint.identity)
-        shared = self._seeds.get(of, results)
+        shared = self._seeds.get(of, lambda: OnceCache(RESULTS))
 
         def study() -> Study:
             recording = self.recording(checkpoint, wish)
             return study_of(recording, checkpoint.model, wish.seed, shared)
 
-        found = self._studies.get((wish, checkpoint.identity), study)
-        return instruments.answer(found, ask, progress)
+        return self._studies.get((wish, checkpoint.identity), study)
 
     def _changed(
         self, answer: Callable[..., Any], ask: Mapping[str, Any], progress: Report
     ) -> bytes | dict[str, Any]:
-        checkpoint = self._checkpoint(ask)
-        wish = wish_of(ask, checkpoint)
+        checkpoint, wish = self._named(ask)
+        large = is_large(self.recording(checkpoint, wish).trace)
         of = wish if wish.input else wish._replace(example=0)
-        examples = self._readings.get(
-            (of, checkpoint.identity), lambda: read_examples(checkpoint, wish)
+        examples = (self._large_reading if large else self._readings).get(
+            (of, checkpoint.identity), lambda: examples_of(checkpoint, wish, large=large)
         )
         found: bytes | dict[str, Any] = answer(examples, max(wish.example, 0), ask, progress)
         return found
 
-    def _checkpoint(self, ask: Mapping[str, Any]) -> Checkpoint:
+    def _named(self, ask: Mapping[str, Any]) -> tuple[Checkpoint, Wish]:
+        """Return the checkpoint and the sleep that an ask names."""
         name = ask.get("name")
         if not isinstance(name, str):
             raise Wrong("model", f"model {name!r:.60}", "the name of a model", "choose one")
         try:
-            return self._load(name)
+            checkpoint = self._load(name)
         except WorkbenchError as error:
             raise Wrong.of("model", error) from None
+        return checkpoint, wish_of(ask, checkpoint)
 
     def _own(self, ask: Mapping[str, Any]) -> TraceAsks | None:
         """Return what answers for one of the user's own traces, if that is asked for."""
@@ -210,29 +228,23 @@ class Asks:
         return self._traces.get((path, stamp(path)), lambda: TraceAsks(read_trace(path), name))
 
 
-class TraceAsks:
+class TraceAsks(Sleeps):
     """Answers of one trace: its examples, at the N it was recorded with.
 
     `name` is that of the user's own trace among the models of a host.
     """
 
     def __init__(self, trace: xr.DataTree, name: str = "") -> None:
-        self.trace, self.name = trace, name
-        self.examples = int(trace.sizes[dims.EXAMPLE])
-        self._kinds: dict[str, Kind] = {
-            "scene": lambda ask, _: self.scene(ask),
-            "states": self._states,
-            "instrument": self._instrument,
-        }
-        self._studies, self._shared = OnceCache(RECORDINGS), results()
+        super().__init__()
+        self.trace, self.name, self._shared = trace, name, OnceCache(RESULTS)
 
-    def answer(self, ask: Mapping[str, Any], progress: Report | None = None) -> Answer:
-        """Answer an ask; errors are part of the answer, never raised."""
-        return _answered(ask, self._kinds, progress)
+    def check(self, ask: Mapping[str, Any]) -> None:
+        """Raise WorkbenchError where an ask names a sleep that there is not; reads nothing."""
+        self._example(ask)
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
         """Return the scene that is asked for; raises WorkbenchError where something is wrong."""
-        found = scene_of(of_trace(self.trace, self._example(ask)))
+        found = scene_of(self._recording(ask))
         if self.name:
             title = f"{self.name}, a sleep of {found.header['model']['title']}"
             found.header["model"] |= {"name": self.name, "title": title}
@@ -245,43 +257,16 @@ class TraceAsks:
         passes = int(self.trace.attrs["n_sleep"])
         if ask.get("N") not in (None, passes):
             raise Wrong("N", f"N = {ask['N']!r:.40} of a trace", f"{passes}, as recorded", TAKE)
-        return whole(ask, "example", 0, self.examples - 1, default=0)
+        return whole(ask, "example", 0, int(self.trace.sizes[dims.EXAMPLE]) - 1, default=0)
 
-    def _states(self, ask: Mapping[str, Any], progress: Report) -> bytes:
-        layer, head = (whole(ask, name, 0, 2**31) for name in ("layer", "head"))
-        example = self._by_digest.get(str(ask.get("digest")))
-        if example is None:
-            raise Wrong("digest", "a sleep that is not in the trace", "one of it", CHOOSE)
-        return encode(head_of(of_trace(self.trace, example), layer, head))
+    def _recording(self, ask: Mapping[str, Any]) -> Recording:
+        return of_trace(self.trace, self._example(ask))
 
-    def _instrument(self, ask: Mapping[str, Any], progress: Report) -> dict[str, Any]:
-        example = self._example(ask)
-
+    def _study(self, ask: Mapping[str, Any]) -> Study:
         def study() -> Study:
-            return Study(
-                of_trace(self.trace, example), lambda progress: self.trace, None, self._shared
-            )
+            return Study(self._recording(ask), lambda progress: self.trace, None, self._shared)
 
-        return instruments.answer(self._studies.get(example, study), ask, progress)
-
-    @cached_property
-    def _by_digest(self) -> dict[str, int]:
-        """Each example by the digest of its scene; the first one where two are the same."""
-        every = range(self.examples - 1, -1, -1)
-        return {digest_of(of_trace(self.trace, n).trace): n for n in every}
-
-
-def _answered(ask: Mapping[str, Any], known: Mapping[str, Kind], progress: Report | None) -> Answer:
-    what = ask.get("what") if isinstance(ask, Mapping) else None
-    if not isinstance(what, str) or what not in known:
-        said = repr(what[:60]) if isinstance(what, str) else "what is not named"
-        return Answer(problem=f"this host cannot answer {said}", field="what")
-    try:
-        check_plain(ask)
-        found = known[what](ask, progress or (lambda done, total, unit: None))
-    except WorkbenchError as error:
-        return _failed(error)
-    return Answer(found) if isinstance(found, bytes) else Answer(result=found)
+        return self._studies.get(self._example(ask), study)
 
 
 def _failed(error: WorkbenchError) -> Answer:

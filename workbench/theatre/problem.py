@@ -10,7 +10,6 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.config import RandomPasses, SleepConfig
-from workbench.errors import WorkbenchError
 from workbench.tasks.base import EVALUATION, Task, draw
 from workbench.tasks.pictures import Picture, Query
 
@@ -71,16 +70,6 @@ def drawn(task: Task, seed: int, example: int) -> Problem:
 def typed(task: Task, text: str, queries: str = "") -> Problem:
     """Return the example that a person typed; WorkbenchError where it does not fit the task."""
     return Problem(task, task.parse(text, queries if queries.strip() else None))
-
-
-def misfit(task: Task, text: str, queries: str) -> tuple[str, WorkbenchError] | None:
-    """Return which of the two fields is wrong ("text" or "queries") and why, or None."""
-    for field, given in (("text", ""), ("queries", queries)):
-        try:
-            typed(task, text, given)
-        except WorkbenchError as error:
-            return field, error
-    return None
 
 
 def without_padding(batch: Batch, window: int) -> Batch:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from workbench import dims
 from workbench.config import Experiment, SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import BoundaryIndex
 from workbench.instruments.recorded import asleep_of, passes_of, recorded, states_of
 from workbench.sleep import Boundary, SleepingModel, Wake
 from workbench.sleep.eviction import cached_tokens
@@ -21,9 +22,6 @@ from workbench.tasks.base import Task
 from workbench.theatre.answers import Asked
 from workbench.theatre.problem import Problem, without_padding
 from workbench.trace import answer_scores, batch_of, record
-
-Place = tuple[int, int]
-"""Window and sleep_pass of a trace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +39,8 @@ class Recording:
     trace: xr.DataTree
     problem: Problem | None
     asked: Asked | None = None
-    answers: Mapping[Place, xr.Dataset] | None = None
-    scores: Mapping[Place, xr.Dataset] | None = None
+    answers: Mapping[BoundaryIndex, xr.Dataset] | None = None
+    scores: Mapping[BoundaryIndex, xr.Dataset] | None = None
     number: int = -1
     examples: int = 1
 
@@ -54,7 +52,7 @@ class Recording:
     @property
     def experiment(self) -> Experiment | None:
         """The configuration that the model was trained with, if the trace has it."""
-        return experiment_of(self.trace)
+        return _experiment_of(self.trace)
 
 
 def read_example(
@@ -74,8 +72,8 @@ def read_example(
     """
     batch = without_padding(problem.batch, sleep.window)
     asked = Asked(batch, problem.task)
-    answers: dict[Place, xr.Dataset] = {}
-    scores: dict[Place, xr.Dataset] = {}
+    answers: dict[BoundaryIndex, xr.Dataset] = {}
+    scores: dict[BoundaryIndex, xr.Dataset] = {}
 
     def keep(window: int, sleep_pass: int, wakes: list[Wake]) -> None:
         if wakes:  # else nothing is left to be asked
@@ -104,12 +102,12 @@ def of_trace(trace: xr.DataTree, example: int = 0) -> Recording:
         )
     recorded(trace, "states", "fast_weight")
     one = trace.isel({dims.EXAMPLE: slice(example, example + 1)})
-    task = task_of(trace)
+    task = _task_of(trace)
     problem = None if task is None else Problem(task, batch_of(one))
     return Recording(one, problem, number=example, examples=count)
 
 
-def experiment_of(trace: xr.DataTree) -> Experiment | None:
+def _experiment_of(trace: xr.DataTree) -> Experiment | None:
     """Return the configuration in a trace; None where it has none that this version knows."""
     text = trace.attrs["config_json"]
     try:
@@ -118,9 +116,9 @@ def experiment_of(trace: xr.DataTree) -> Experiment | None:
         return None
 
 
-def task_of(trace: xr.DataTree) -> Task | None:
+def _task_of(trace: xr.DataTree) -> Task | None:
     """Return the task that a trace names; None where it names none that is known."""
-    experiment = experiment_of(trace)
+    experiment = _experiment_of(trace)
     try:
         return None if experiment is None else make_task(experiment.task)
     except WorkbenchError:
@@ -184,7 +182,7 @@ class Layout:
         return cls(windows, tuple(spans[w] for w in windows), awake, passes)
 
     @property
-    def boundaries(self) -> list[Place]:
+    def boundaries(self) -> list[BoundaryIndex]:
         """Every boundary, in order."""
         return [(e, p) for e, last in enumerate(self.passes) for p in range(last + 1)]
 

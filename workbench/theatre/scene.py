@@ -59,7 +59,7 @@ def scene_of(recording: Recording) -> Scene:
     layout = Layout.of(trace)
     arrays = _overview(trace, layout) | _answers(recording, layout)
     missing: dict[str, str] = {}
-    asked = ASKED if is_large(trace, layout) else ()
+    asked = ASKED if is_large(trace) else ()
     if not asked:
         by_head, missing = _by_head(trace, layout)
         arrays |= by_head
@@ -80,9 +80,9 @@ def head_of(recording: Recording, layer: int, head: int) -> Scene:
     return Scene(header | {"layer": layer, "head": head}, xr.Dataset(arrays))
 
 
-def is_large(trace: xr.DataTree, layout: Layout) -> bool:
+def is_large(trace: xr.DataTree) -> bool:
     """Return whether a trace's scene holds the overview alone."""
-    states = states_of(trace)
+    layout, states = Layout.of(trace), states_of(trace)
     layers, heads, keys, values = states.shape[3:]
     longest = max(stop - start for start, stop in layout.spans)
     tokens = trace.attrs["sequence_length"]

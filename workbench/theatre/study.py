@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.files import parse_json
+from workbench.instruments.boundaries import BoundaryIndex
 from workbench.instruments.change import change
 from workbench.instruments.convergence import FEWEST, cka, convergence
 from workbench.instruments.lens import lens_by_difficulty, lens_of
@@ -41,8 +42,6 @@ LEAST: Final = 32
 AT_ONCE: Final = 2
 """Examples of a large memory that are read together."""
 
-Boundary = tuple[int, int]
-
 
 class Place(NamedTuple):
     """Where an instrument looks: a reading, a pass, a layer (an index of the stack), a head."""
@@ -53,14 +52,9 @@ class Place(NamedTuple):
     head: int
 
     @property
-    def boundary(self) -> Boundary:
+    def boundary(self) -> BoundaryIndex:
         """The reading and the pass."""
         return self.entry, self.sleep_pass
-
-
-def results() -> OnceCache:
-    """Return room for the results of one sleep."""
-    return OnceCache(RESULTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +68,9 @@ class Study:
 
     recording: Recording
     every: Callable[[Report], xr.DataTree]
-    longer: Callable[[], xr.DataTree] | None = None
-    shared: OnceCache = field(default_factory=results, repr=False)
-    kept: OnceCache = field(default_factory=results, repr=False)
+    longer: Callable[[], xr.DataTree] | None
+    shared: OnceCache = field(repr=False)
+    kept: OnceCache = field(default_factory=lambda: OnceCache(RESULTS), repr=False)
 
     @cached_property
     def layout(self) -> Layout:
@@ -86,7 +80,7 @@ class Study:
     @cached_property
     def large(self) -> bool:
         """Whether there are too many states to keep those of all examples."""
-        return is_large(self.recording.trace, self.layout)
+        return is_large(self.recording.trace)
 
     @cached_property
     def labels(self) -> list[int]:
@@ -112,46 +106,35 @@ class Study:
             found.append([w if v else "·" for w, v in zip(words, valid, strict=True)])
         return found
 
-    def head(
-        self, name: Hashable, place: Place, instrument: Callable[[xr.DataTree], xr.Dataset]
-    ) -> xr.Dataset:
-        """Return what an instrument finds in the place's head, computed at the first call."""
-        found = self._part(name, place.layer, place.head, instrument)
-        return found.isel({dims.LAYER: 0, dims.GDN_HEAD: 0}).assign_coords(
-            {dims.GDN_HEAD: place.head}
-        )
-
-    def layer(
-        self, name: Hashable, place: Place, instrument: Callable[[xr.DataTree], xr.Dataset]
-    ) -> xr.Dataset:
-        """Return what an instrument finds in all heads of the place's layer."""
-        return self._part(name, place.layer, None, instrument).isel({dims.LAYER: 0})
-
-    def _part(
+    def find(
         self,
         name: Hashable,
-        layer: int,
-        head: int | None,
+        place: Place,
         instrument: Callable[[xr.DataTree], xr.Dataset],
+        *,
+        heads: bool = False,
     ) -> xr.Dataset:
-        def find() -> xr.Dataset:
-            return instrument(part_of(self.recording.trace, layer, head)).isel({dims.EXAMPLE: 0})
+        """Return what an instrument finds in the place's head, or in all `heads` of its layer."""
+        head = None if heads else place.head
 
-        return self.kept.get((name, layer, head), find)
+        def make() -> xr.Dataset:
+            part = part_of(self.recording.trace, place.layer, head)
+            return instrument(part).isel({dims.EXAMPLE: 0, dims.LAYER: 0})
+
+        found = self.kept.get((name, place.layer, head), make)
+        return (
+            found if heads else found.isel({dims.GDN_HEAD: 0}).assign_coords({dims.GDN_HEAD: head})
+        )
 
     def examples(
         self, name: Hashable, instrument: Callable[[xr.DataTree], xr.Dataset]
     ) -> xr.Dataset:
         """Return what an instrument finds in all examples."""
-        return self.shared.get(name, lambda: instrument(self.trace_of_all))
-
-    @property
-    def trace_of_all(self) -> xr.DataTree:
-        """The trace of all examples, without writes."""
-        return self.read_all(lambda done, total, unit: None)
+        every = partial(self.read_all, lambda done, total, unit: None)
+        return self.shared.get(name, lambda: instrument(every()))
 
     def read_all(self, progress: Report) -> xr.DataTree:
-        """Return the trace of all examples; reads them at the first call."""
+        """Return the trace of all examples, without writes; reads them at the first call."""
         return self.shared.get("every", lambda: self.every(progress))
 
 
@@ -159,7 +142,7 @@ def study_of(recording: Recording, model: SleepingModel, seed: int, shared: Once
     """Return the study of an example that a model has read; a typed one has the seed -1."""
     problem, sleep = recording.problem, recording.sleep
     assert problem is not None and isinstance(sleep.passes, int)
-    large = is_large(recording.trace, Layout.of(recording.trace))
+    large = is_large(recording.trace)
     longest = sleep.with_passes(max(LEAST, LONGER * sleep.passes))
 
     def every(progress: Report) -> xr.DataTree:
@@ -192,12 +175,12 @@ def study_of(recording: Recording, model: SleepingModel, seed: int, shared: Once
 
 def spectra_at(study: Study, place: Place) -> xr.Dataset:
     """Return the spectra of every head of the layer, at every boundary."""
-    return study.layer("spectra", place, spectra)
+    return study.find("spectra", place, spectra, heads=True)
 
 
 def change_at(study: Study, place: Place) -> xr.Dataset:
     """Return change and replay of the head, at every boundary."""
-    return study.head("change", place, change)
+    return study.find("change", place, change)
 
 
 def shares_at(study: Study, place: Place) -> xr.Dataset:
@@ -208,26 +191,23 @@ def shares_at(study: Study, place: Place) -> xr.Dataset:
         along = xr.IndexVariable(dims.CONVENTION, list(CONVENTIONS))
         return xr.concat(both, along, join="exact", combine_attrs="drop_conflicts")
 
-    return study.head("shares", place, every_pass)
+    return study.find("shares", place, every_pass)
 
 
 def tokens_at(study: Study, place: Place) -> xr.Dataset:
     """Return norms and shares in the head at every boundary, by token ("left of each write")."""
-
-    def every_token(trace: xr.DataTree) -> xr.Dataset:
-        return contribution_norms(trace, every_pass=True, every_token=True)
-
-    return study.head("tokens", place, every_token)
+    every_token = partial(contribution_norms, every_pass=True, every_token=True)
+    return study.find("tokens", place, every_token)
 
 
 def retention_at(study: Study, place: Place) -> xr.Dataset:
     """Return what later windows leave of each window's writes, in the head."""
-    return study.head("retention", place, retention)
+    return study.find("retention", place, retention)
 
 
 def pass_retention_at(study: Study, place: Place) -> xr.Dataset:
     """Return what later passes leave, in the head and the last window slept on."""
-    found = study.head("pass retention", place, pass_retention)
+    found = study.find("pass retention", place, pass_retention)
     return found.isel({dims.WINDOW: study.slept(place.entry)})
 
 
@@ -235,7 +215,8 @@ def readout_at(study: Study, place: Place) -> xr.Dataset:
     """Return what S returns, at every boundary, for the keys of the last window slept on."""
     source = study.slept(place.entry)
     label = study.labels[source]
-    return study.layer(("readout", source), place, lambda t: readout(t, source_window=label))
+    returned = partial(readout, source_window=label)
+    return study.find(("readout", source), place, returned, heads=True)
 
 
 def crosstalk_at(study: Study, place: Place) -> xr.Dataset:
@@ -246,10 +227,10 @@ def crosstalk_at(study: Study, place: Place) -> xr.Dataset:
         "sleep_pass": boundary[1],
         "source_window": study.labels[study.slept(boundary[0])],
     }
-    return study.head(("crosstalk", boundary), place, lambda t: crosstalk(t, **given))
+    return study.find(("crosstalk", boundary), place, partial(crosstalk, **given))
 
 
-def after_a_pass(study: Study, place: Place) -> Boundary:
+def after_a_pass(study: Study, place: Place) -> BoundaryIndex:
     """Return the last pass done at the place; the first one where none has been done."""
     if place.sleep_pass:
         return place.boundary
@@ -274,7 +255,7 @@ def convergence_at(study: Study, place: Place) -> xr.Dataset:
             end = part_of(whole, place.layer, place.head)
         return convergence(trace, fixed_point=end)
 
-    return study.head("convergence", place, with_fixed_point)
+    return study.find("convergence", place, with_fixed_point)
 
 
 def cka_at(study: Study, place: Place) -> xr.Dataset | None:

@@ -13,7 +13,6 @@ from workbench.theatre.problem import (
     Problem,
     drawn,
     first_passes,
-    misfit,
     typed,
 )
 
@@ -60,14 +59,9 @@ def wish_of(ask: Mapping[str, Any], checkpoint: Checkpoint) -> Wish:
     for field in ("input", "queries"):
         value = ask.get(field) or ""
         if not isinstance(value, str) or len(value) > LONGEST:
-            raise Wrong(
-                field,
-                f"{field} of {len(value):,} characters"
-                if isinstance(value, str)
-                else f"{value!r:.40}",
-                f"text of at most {LONGEST:,} characters",
-                "shorten it",
-            )
+            text = isinstance(value, str)
+            wrong = f"{field} of {len(value):,} characters" if text else f"{value!r:.40}"
+            raise Wrong(field, wrong, f"text of at most {LONGEST:,} characters", "shorten it")
         given[field] = value.strip()
         if field == "input" and value and not given[field]:
             raise Wrong(field, "input without text", "text to read", "type it, or leave it out")
@@ -86,10 +80,12 @@ def problem_of(checkpoint: Checkpoint, wish: Wish) -> Problem:
     """Return the example that is asked for; raises Wrong where own input does not fit the task."""
     if not wish.input:
         return drawn(checkpoint.task, wish.seed, wish.example)
-    wrong = misfit(checkpoint.task, wish.input, wish.queries)
-    if wrong is not None:
-        raise Wrong.of({"text": "input"}.get(wrong[0], wrong[0]), wrong[1])
-    return typed(checkpoint.task, wish.input, wish.queries)
+    for field, queries in (("input", ""), ("queries", wish.queries)):
+        try:
+            found = typed(checkpoint.task, wish.input, queries)
+        except WorkbenchError as error:
+            raise Wrong.of(field, error) from None
+    return found
 
 
 def check_plain(ask: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.controls import CHANGED, INTACT, PATCH, RANDOM, UNRELATED
+from workbench.instruments.controls import INTACT
 from workbench.instruments.interventions import exists
 from workbench.instruments.patching.pairs import change_one, patch_pair
 from workbench.progress import Report
@@ -27,13 +27,12 @@ from workbench.theatre.container import Scene, encode
 from workbench.theatre.csv_text import csv_of
 from workbench.theatre.lenses import cause_words as words
 from workbench.theatre.lenses.change import (
-    METHODS,
     Change,
     changed_boundary,
     next_donor,
     pair_of,
     part_of,
-    unrelated_to,
+    three_of,
 )
 from workbench.theatre.lenses.examples import Examples
 from workbench.theatre.problem import EXAMPLES
@@ -64,7 +63,9 @@ def answer(examples: Examples, example: int, ask: Mapping[str, Any], progress: R
     except WorkbenchError as error:
         return said | {"problem": line_of(error), "field": "change"}
     if ask.get("csv"):
-        return {"csv": csv_of(found.drop_vars("fast_weight")), "file": _file(examples, change)}
+        window, sleep_pass = change.boundary
+        file = examples.file(example, f"{change.action}-window-{window}-pass-{sleep_pass}")
+        return {"csv": csv_of(found.drop_vars("fast_weight")), "file": file}
     return said | _told(examples, change, found)
 
 
@@ -83,14 +84,7 @@ def change_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Chang
             given = f"donor {donor} (example {donor + 1}), which is the recipient itself"
             raise Wrong("donor", given, "another example", "choose one")
     window, sleep_pass = (whole(ask, name, 0, 10_000) for name in ("window", "pass"))
-    last, place = examples.last, (window, sleep_pass)
-    if place not in examples.boundaries or place > last:
-        raise Wrong(
-            "boundary",
-            f"a change at window {window + 1}, pass {sleep_pass}",
-            f"a boundary up to window {last[0] + 1}, pass {last[1]}, before the answers",
-            "go back",
-        )
+    examples.check_before_answers((window, sleep_pass), "a change")
     heads, keys, values = examples.sizes
     change = Change(
         example=example,
@@ -100,7 +94,7 @@ def change_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Chang
         layer=examples.layer_of(ask),
         head=whole(ask, "head", 0, heads - 1, default=0),
         modes=whole(ask, "modes", 1, min(keys, values), default=1),
-        changed=whole(ask, "changed", 1, int(examples.sleep.passes), default=1),  # type: ignore[arg-type]
+        changed=whole(ask, "changed", 1, examples.passes, default=1),
         percent=whole(ask, "percent", -200, 400, default=50),
         donor=donor,
         way=one_of(ask, "way", WAYS, WAYS[0]),
@@ -151,46 +145,31 @@ def result(examples: Examples, change: Change) -> xr.Dataset:
 
     Raises WorkbenchError: the pair does not fit, or the part does not exist at this boundary.
     """
-    part, checkpoint, batch = part_of(examples, change), examples.checkpoint, examples.batch
-    if change.action == "patch":
-        third = unrelated_to(examples, change.example, change.donor)
+    part, model, batch, sleep = (
+        part_of(examples, change), examples.checkpoint.model, examples.batch, examples.sleep,
+    )  # fmt: skip
+    given: dict[str, Any] = {"boundary": change.boundary, "part": part, "seed": examples.seed}
 
-        def patched() -> xr.Dataset:
-            return patch_pair(
-                checkpoint.model,
-                checkpoint.task,
-                batch,
-                examples.sleep,
-                recipient=change.example,
-                donor=change.donor,
-                unrelated=third,
-                boundary=change.boundary,
-                part=part,
-                seed=examples.seed,
-                reading=pair_of(examples, change),
-            )
+    def make() -> xr.Dataset:
+        if change.patched:
+            pair = given | three_of(examples, change) | {"reading": pair_of(examples, change)}
+            return patch_pair(model, examples.task, batch, sleep, **pair)
+        one = given | {"example": change.example, "method": change.method}
+        return change_one(model, batch, sleep, **one, reading=examples.boundaries)
 
-        return examples.ask((change.example, change.donor, change.boundary, part.name), patched)
-    method = METHODS.get(change.action, change.percent / 100)
-
-    def changed() -> xr.Dataset:
-        return change_one(
-            checkpoint.model,
-            batch,
-            examples.sleep,
-            example=change.example,
-            boundary=change.boundary,
-            part=part,
-            method=method,
-            seed=examples.seed,
-            reading=examples.boundaries,
-        )
-
-    return examples.ask((change.example, change.boundary, part.name, method), changed)
+    way = change.donor if change.patched else (change.action, change.method)
+    key = (change.example, change.boundary, part.name, way)
+    return examples.ask("change", key, make)
 
 
 def changed_scene(examples: Examples, change: Change) -> bytes:
     """Return the sleep that follows from a change, as a scene: ``source.changed`` says which."""
+    if examples.large:
+        raise WorkbenchError(
+            "a changed sleep whose S is too large to send at once",
+            "a smaller model",
+            "copy the change as Python",
+        )
     drawn = examples.typed is None
     recording = read_example(
         examples.checkpoint.model,
@@ -202,12 +181,6 @@ def changed_scene(examples: Examples, change: Change) -> bytes:
         changed=changed_boundary(examples, change),
     )
     scene = scene_of(recording)
-    if scene.header["asked"]:
-        raise WorkbenchError(
-            "a changed sleep whose S is too large to send at once",
-            "a smaller model",
-            "copy the change as Python",
-        )
     name = f"{words.part_words(examples, change)} {words.done_words(change)}"
     changed = {"changed": name, "python": words.python(examples, change).splitlines()}
     digest = hashlib.sha256(f"{scene.header['digest']} {change}".encode()).hexdigest()
@@ -220,56 +193,49 @@ def one_way(found: xr.Dataset, change: Change) -> xr.Dataset:
     return found.sel({dims.DIRECTION: change.way}) if dims.DIRECTION in found.dims else found
 
 
-def effects(examples: Examples, change: Change, found: xr.Dataset) -> np.ndarray:
+def effects(examples: Examples, change: Change, here: xr.Dataset) -> np.ndarray:
     """Return effect minus control of each query asked, nats; NaN where nothing is measured.
 
     The logit difference after the change minus that after the control: the same part of an
     unrelated donor, or a random change as large where nothing is exchanged.
     """
-    here = one_way(found, change)["logit_diff"]
-    after, control = (PATCH, UNRELATED) if change.action == "patch" else (CHANGED, RANDOM)
-    gap = here.sel({dims.CONTROL: after}) - here.sel({dims.CONTROL: control})
-    return np.asarray(gap.values, dtype=float)[examples.asked(change.example)]
+    return words.moved(examples, change, here, *change.compared)
 
 
 def _told(examples: Examples, change: Change, found: xr.Dataset) -> dict[str, Any]:
-    here = one_way(found, change)
-    asked = examples.asked(change.example)
+    here, asked = one_way(found, change), examples.asked(change.example)
     controls = [str(name) for name in here[dims.CONTROL].values]
-    said = {
-        name: examples.spelt(change.example, here["said"].sel({dims.CONTROL: name}).values)
-        for name in controls
-    }
-    own = examples.spelt(change.example, here["own"].values)
-    other = [None] * len(own)
-    known = [True] * len(own)
-    if "other" in here:
-        other = examples.spelt(change.example, here["other"].values)  # type: ignore[assignment]
-        known = here["answered"].values[asked].tolist()
-    gaps = effects(examples, change, found)
-    rows = []
-    for row, query in enumerate(asked):
+
+    def spelt(name: str, **at: str) -> list[str]:
+        return examples.spelt(change.example, here[name].sel(at).values)
+
+    said = [spelt("said", control=name) for name in controls]
+    own: list[str | None] = [*spelt("own")]
+    other: list[str | None] = [*spelt("other")] if "other" in here else [None] * len(own)
+    if "answered" in here:
         # a context that does not answer a question has no right answer to it
-        ours = None if not known[row] and change.way == "denoise" else own[row]
-        theirs = None if not known[row] and change.way == "noise" else other[row]
-        logits = [float(here["logit_diff"].sel({dims.CONTROL: n}).values[query]) for n in controls]
-        rows.append(
-            {
-                "query": row,
-                "own": ours,
-                "other": theirs,
-                "said": [said[name][row] for name in controls],
-                "logit": [_plain(value) for value in logits],
-                "effect": _plain(gaps[row]),
-            }
-        )
+        silent = other if change.way == "noise" else own
+        for row in np.flatnonzero(~here["answered"].values[asked]):
+            silent[row] = None
+    gaps = effects(examples, change, here)
+    logits = here["logit_diff"].transpose(dims.QUERY, dims.CONTROL).values[asked]
+    rows = [
+        {
+            "query": row,
+            "own": own[row],
+            "other": other[row],
+            "said": [each[row] for each in said],
+            "logit": [_plain(value) for value in logits[row]],
+            "effect": _plain(gaps[row]),
+        }
+        for row in range(len(asked))
+    ]
     states = here["fast_weight"]
     return {
         "columns": [[name, words.NAMES[name]] for name in controls],
-        "axis": words.AXES[change.way if change.action == "patch" else ""],
+        "axis": words.AXES[change.way if change.patched else ""],
         "rows": rows,
         "states": _states(states, change),
-        "moved": _moved(states, change),
         **words.told(examples, change, here, gaps),
         "python": words.python(examples, change),
     }
@@ -286,37 +252,27 @@ def _states(states: xr.DataArray, change: Change) -> dict[str, Any]:
     }
 
 
-def _moved(states: xr.DataArray, change: Change) -> list[list[float | None]]:
-    """Return how far S of each layer's heads was moved, as a share of its size."""
-    after = PATCH if change.action == "patch" else CHANGED
-    before, changed = (states.sel({dims.CONTROL: name}).values for name in (INTACT, after))
-    size = np.linalg.norm(before.astype(float), axis=(-2, -1))
-    step = np.linalg.norm((changed - before).astype(float), axis=(-2, -1))
-    share = np.divide(step, size, out=np.full(step.shape, np.nan), where=size > 0)
-    return [[_plain(value) for value in row] for row in share]
-
-
 def _every(examples: Examples, change: Change, progress: Report) -> dict[str, Any]:
-    """Return effect minus control of changing each head alone, mean over queries."""
+    """Return effect minus control of changing each head alone, mean over queries.
+
+    ``spread`` is how far a control alone moves an answer: root mean square over heads and queries.
+    """
     heads = examples.sizes[0]
     every = [(layer, head) for layer in examples.layers for head in range(heads)]
-    found = np.full(len(every), np.nan)
+    found, controls = np.full(len(every), np.nan), []
     for number, (layer, head) in enumerate(every):
         progress(number, len(every), "heads")
-        one = Change(**asdict(change) | {"part": "head", "layer": layer, "head": head})
-        gaps = effects(examples, one, result(examples, one))
+        one = replace(change, part="head", layer=layer, head=head)
+        here = one_way(result(examples, one), one)
+        gaps = effects(examples, one, here)
         found[number] = np.nanmean(gaps) if np.isfinite(gaps).any() else np.nan
+        controls.append(words.moved(examples, one, here, one.compared[1], INTACT))
+    known = np.concatenate(controls)
+    known = known[np.isfinite(known)]
+    spread = float(np.sqrt(np.mean(known**2))) if len(known) else 0.0
     table = [[_plain(value) for value in row] for row in found.reshape(-1, heads)]
-    return {"heads": table, **words.every(examples, change, found, every)}
-
-
-def _file(examples: Examples, change: Change) -> str:
-    name = examples.checkpoint.name.replace("/", "-")
-    window, sleep_pass = change.boundary
-    return (
-        f"{name}-seed-{examples.seed}-n-{examples.sleep.passes}-example-{change.example}"
-        f"-{change.action}-window-{window}-pass-{sleep_pass}.csv"
-    )
+    said = words.every(examples, change, found, every, spread)
+    return {"heads": table, "spread": _plain(spread), **said}
 
 
 def _plain(value: float) -> float | None:

@@ -11,7 +11,7 @@ import xarray as xr
 from workbench import dims
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
 from workbench.tasks.phrases import counted
-from workbench.theatre.lenses.change import METHODS, Change, changed_window, unrelated_to
+from workbench.theatre.lenses.change import Change, changed_window, three_of
 from workbench.theatre.lenses.examples import Examples
 
 ACTIONS: Final = {
@@ -70,7 +70,7 @@ def told(
 
     `here` is one way of the exchange; `gaps` effect minus control of each query, nats.
     """
-    patched = change.action == "patch"
+    patched = change.patched
     omits = OMITS if patched else OMITS_ERASED
     if len(gaps) > 1 and not examples.batch.isolated:
         omits += IN_VIEW[patched]
@@ -83,15 +83,23 @@ def told(
     }
 
 
+def moved(
+    examples: Examples, change: Change, here: xr.Dataset, after: str, before: str
+) -> np.ndarray:
+    """Return by how much the logit difference of each query asked differs, nats."""
+    logits = here["logit_diff"].isel({dims.QUERY: examples.asked(change.example)})
+    gap = logits.sel({dims.CONTROL: after}) - logits.sel({dims.CONTROL: before})
+    return np.asarray(gap.values, dtype=float)
+
+
 def part_words(examples: Examples, change: Change) -> str:
     """Return the part of S that is changed, in words; windows are counted from 1."""
     modes = change.modes
     window = changed_window(examples, change.boundary) + 1
-    layer = f" of layer {change.layer}" if len(examples.layers) > 1 else ""
     return {
         "whole": "all of S",
         "layer": f"S of layer {change.layer}",
-        "head": f"head {change.head}{layer}",
+        "head": examples.head_words(change.layer, change.head),
         "modes": f"the {'' if modes == 1 else f'{modes} '}"
         f"largest {'singular mode' if modes == 1 else 'modes'} of every head",
         "change": f"what pass {change.changed} over window {window} changed",
@@ -162,28 +170,25 @@ def _sure(examples: Examples, change: Change, here: xr.Dataset, gaps: np.ndarray
     known = gaps[np.isfinite(gaps)]
     if not len(known):
         return "No answer is measured here."
-    logits = here["logit_diff"].isel({dims.QUERY: examples.asked(change.example)})
 
-    def moved(name: str) -> float:
-        gap = logits.sel({dims.CONTROL: name}) - logits.sel({dims.CONTROL: INTACT})
-        return float(np.nanmean(gap.values))
+    def by(name: str) -> str:
+        return signed(float(np.nanmean(moved(examples, change, here, name, INTACT))))
 
-    patched = change.action == "patch"
-    after, control = (PATCH, UNRELATED) if patched else (CHANGED, RANDOM)
+    patched, (after, control) = change.patched, change.compared
     beyond = int((known > 0).sum() if patched else (known < 0).sum())
     said = (
         f"Effect minus control: {signed(float(known.mean()))} nat on average (effect "
-        f"{signed(moved(after))}, control {signed(moved(control))}), "
+        f"{by(after)}, control {by(control)}), "
         f"{'above' if patched else 'below'} the control in {beyond} of {len(known)}."
     )
     if patched:
-        said += f" A random change as large moves the answers by {signed(moved(RANDOM))} nat."
+        said += f" A random change as large moves the answers by {by(RANDOM)} nat."
     return said
 
 
 def done_words(change: Change) -> str:
     """Return what is done to a part, for a name."""
-    if change.action == "patch":
+    if change.patched:
         return f"from example {change.donor + 1}"
     return _done(change)[0]
 
@@ -206,8 +211,8 @@ def _done(change: Change) -> tuple[str, str]:
 def _rule(examples: Examples, change: Change) -> str:
     whole = change.part == "whole"
     part = part_words(examples, change)
-    if change.action == "patch":
-        third = unrelated_to(examples, change.example, change.donor)
+    if change.patched:
+        third = three_of(examples, change)["unrelated"]
         formula = "S becomes the other’s S" if whole else "S becomes S − P(S) + P(the other’s S)"
         named = part if whole else f"the part P(S), {part},"
         return (
@@ -252,26 +257,39 @@ def _exact(examples: Examples, change: Change, here: xr.Dataset) -> str:
 
 
 def every(
-    examples: Examples, change: Change, found: np.ndarray, heads: Sequence[tuple[int, int]]
+    examples: Examples,
+    change: Change,
+    found: np.ndarray,
+    heads: Sequence[tuple[int, int]],
+    spread: float,
 ) -> dict[str, str]:
-    """Return which head matters most; `found` is effect minus control of each, nats."""
-    toward = found if change.action == "patch" else -found
+    """Return which head matters most, if any does more than controls do.
+
+    `found` is effect minus control of each, nats; `spread`, how far controls alone move an answer.
+    """
+    toward = found if change.patched else -found
     if not np.isfinite(toward).any():
         return {"sentence": "No answer is measured here.", "sure": ""}
     order = np.argsort(np.where(np.isfinite(toward), -toward, np.inf))
-    several = len(examples.layers) > 1
-
-    def name(number: int) -> str:
-        layer, head = heads[number]
-        return f"head {head} of layer {layer}" if several else f"head {head}"
-
-    first = int(order[0])
-    verdict = f"{_capital(name(first))} matters most"
-    if toward[first] <= 0:
-        verdict = "No head alone matters more than its control; first comes " + name(first)
-    said = f"{verdict}: effect minus control {signed(float(found[first]))} nat on average"
-    if len(order) > 1:
-        said += f"; then {name(int(order[1]))}, {signed(float(found[order[1]]))} nat"
+    beyond = [int(n) for n in order if toward[n] > spread]
+    alone = f"controls alone move an answer by {spread:.2f} nat"
+    if not beyond:
+        said = (
+            "No head stands out: the strongest effect minus control is "
+            f"{signed(float(found[order[0]]))} nat on average, and {alone}"
+        )
+    else:
+        first, *others = beyond
+        said = (
+            f"{_capital(examples.head_words(*heads[first]))} matters most: effect minus control "
+            f"{signed(float(found[first]))} nat on average"
+        )
+        if others:
+            second = others[0]
+            name = examples.head_words(*heads[second])
+            said += f"; then {name}, {signed(float(found[second]))} nat"
+        elif len(heads) > 1:
+            said += f". No other head stands out: {alone}"
     sure = "Each head is changed alone, all else left; heads that can replace each other look idle."
     return {"sentence": f"{said}.", "sure": sure}
 
@@ -285,17 +303,14 @@ def python(examples: Examples, change: Change) -> str:
         "modes": f"components.modes({change.modes})",
         "change": f"PassChange({changed_window(examples, change.boundary)}, {change.changed})",
     }[change.part]
-    patched = change.action == "patch"
+    patched, (after, control) = change.patched, change.compared
     called = "patch_pair" if patched else "change_one"
     place = f"boundary={change.boundary}, part={part}, seed={examples.seed}"
     if patched:
-        third = unrelated_to(examples, change.example, change.donor)
-        three = f"recipient={change.example}, donor={change.donor}, unrelated={third}"
-        given, after, control = f"checkpoint.task, batch, sleep, {three}", PATCH, UNRELATED
+        three = ", ".join(f"{name}={n}" for name, n in three_of(examples, change).items())
+        given = f"checkpoint.task, batch, sleep, {three}"
     else:
-        method = METHODS.get(change.action, change.percent / 100)
-        given = f"batch, sleep, example={change.example}, method={method!r}"
-        after, control = CHANGED, RANDOM
+        given = f"batch, sleep, example={change.example}, method={change.method!r}"
     way = f".sel(direction={change.way!r})" if patched else ""
     imported = (
         "from workbench.instruments.interventions import PassChange"

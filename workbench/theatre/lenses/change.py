@@ -8,6 +8,7 @@ from typing import Final
 
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import BoundaryIndex, of_examples
+from workbench.instruments.controls import CHANGED, PATCH, RANDOM, UNRELATED
 from workbench.instruments.interventions import (
     MEAN,
     OTHER,
@@ -51,6 +52,21 @@ class Change:
     donor: int
     way: str
 
+    @property
+    def patched(self) -> bool:
+        """Whether the part is exchanged with a donor's."""
+        return self.action == "patch"
+
+    @property
+    def method(self) -> str | float:
+        """How the part is erased, exchanged or scaled, where there is no donor."""
+        return METHODS.get(self.action, self.percent / 100)
+
+    @property
+    def compared(self) -> tuple[str, str]:
+        """Names of the memory after the change, and of its control."""
+        return (PATCH, UNRELATED) if self.patched else (CHANGED, RANDOM)
+
 
 def part_of(examples: Examples, change: Change) -> Part:
     """Return the part of S that is changed."""
@@ -82,14 +98,15 @@ def next_donor(examples: Examples, recipient: int) -> int:
             return False
         return True
 
-    return int(examples.ask(("donor", recipient), lambda: next(filter(tells, order), order[0])))
+    return int(examples.ask("donor", recipient, lambda: next(filter(tells, order), order[0])))
 
 
-def unrelated_to(examples: Examples, recipient: int, donor: int) -> int:
-    """Return the example whose memory is the control: the next that is neither."""
-    count = len(examples.batch)
-    order = ((donor + step) % count for step in range(1, count))
-    return next(i for i in order if i not in (recipient, donor))
+def three_of(examples: Examples, change: Change) -> dict[str, int]:
+    """Return recipient, donor, and the next that is neither: its memory is the control."""
+    pair, count = (change.example, change.donor), len(examples.batch)
+    order = ((change.donor + step) % count for step in range(1, count))
+    unrelated = next(i for i in order if i not in pair)
+    return {"recipient": change.example, "donor": change.donor, "unrelated": unrelated}
 
 
 def changed_boundary(examples: Examples, change: Change) -> Boundary:
@@ -99,25 +116,24 @@ def changed_boundary(examples: Examples, change: Change) -> Boundary:
     """
     part, alone = part_of(examples, change), slice(change.example, change.example + 1)
     here = of_examples(examples.boundaries[change.boundary], alone)
-    if change.action == "patch":
+    if change.patched:
         reading = pair_of(examples, change)
         own, other = (
             {i: of_examples(b, slice(n, n + 1)) for i, b in reading.items()} for n in (0, 1)
         )
         return here.with_memory(exchanged(part, change.boundary, own, other))
     memory = examples.boundaries[change.boundary].memory
-    method = METHODS.get(change.action, change.percent / 100)
-    changed = ablated(memory, component_of(part, examples.boundaries, change.boundary), method)
+    component = component_of(part, examples.boundaries, change.boundary)
+    changed = ablated(memory, component, change.method)
     return here.with_memory(changed.examples(alone))
 
 
 def pair_of(examples: Examples, change: Change) -> Reading:
     """Return the readings of the recipient, the donor and the control, as `read_pair` does."""
-    third = unrelated_to(examples, change.example, change.donor)
-    three = {"recipient": change.example, "donor": change.donor, "unrelated": third}
+    three = three_of(examples, change)
 
     def read() -> Reading:
         model, task = examples.checkpoint.model, examples.task
         return read_pair(model, task, examples.batch, examples.sleep, **three)
 
-    return examples.ask(("pair", *three.values()), read)
+    return examples.ask("pair", tuple(three.values()), read)

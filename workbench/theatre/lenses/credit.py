@@ -62,7 +62,8 @@ def answer(
     try:
         found = result(examples, asked, progress)
         if ask.get("csv"):
-            return {"csv": csv_of(found), "file": _file(examples, asked)}
+            what = f"query-{asked.query}-{asked.subject}-{asked.method}"
+            return {"csv": csv_of(found), "file": examples.file(example, what)}
         told = words.told(examples, asked, found)
         check = None
         if ask.get("check"):
@@ -87,14 +88,7 @@ def asked_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Asked:
         boundary = (0, 0)
     else:
         boundary = (window, sleep_pass)
-    if boundary not in examples.boundaries or boundary > examples.last:
-        last = examples.last
-        raise Wrong(
-            "boundary",
-            f"S at window {window + 1}, pass {sleep_pass}",
-            f"a boundary up to window {last[0] + 1}, pass {last[1]}, before the answers",
-            "go back",
-        )
+    examples.check_before_answers(boundary, "S")
     baselines = baselines_at(examples, subject, method, boundary)
     return Asked(
         example=example,
@@ -160,7 +154,7 @@ def sampled(examples: Examples, asked: Asked) -> bool:
     sizes = {
         dims.TOKEN: context,
         dims.WINDOW: -(-context // examples.sleep.window),
-        dims.SLEEP_PASS: max(n for _, n in examples.boundaries),
+        dims.SLEEP_PASS: examples.passes,
         dims.LAYER: len(examples.layers),
         dims.GDN_HEAD: examples.sizes[0],
     }
@@ -179,7 +173,7 @@ def result(examples: Examples, asked: Asked, progress: Report) -> xr.Dataset:
             examples, asked, examples.checkpoint.model, examples.boundaries, on_progress=further
         ).isel({dims.EXAMPLE: 0})
 
-    return examples.ask(("credit", asked), lambda: _alone(make, progress))
+    return examples.ask("credit", asked, lambda: _alone(make, progress))
 
 
 def checked(examples: Examples, asked: Asked, found: xr.Dataset, progress: Report) -> xr.Dataset:
@@ -200,7 +194,7 @@ def checked(examples: Examples, asked: Asked, found: xr.Dataset, progress: Repor
         model: Any = examples.checkpoint.model
         return randomisation_check(attributed, model, seeds=CHECK_SEEDS).isel({dims.EXAMPLE: 0})
 
-    return examples.ask(("check", asked), lambda: _alone(make, progress))
+    return examples.ask("check", asked, lambda: _alone(make, progress))
 
 
 def _attribute(
@@ -242,10 +236,3 @@ def _numbers(examples: Examples, found: xr.Dataset, ask: Mapping[str, Any]) -> d
         "sums": sums,
         "limit": float(np.abs(values).max()) or 1.0,
     }
-
-
-def _file(examples: Examples, asked: Asked) -> str:
-    name = examples.checkpoint.name.replace("/", "-")
-    what = f"{asked.subject}-{asked.method}".replace(" ", "-")
-    file = f"{name}-seed-{examples.seed}-n-{examples.sleep.passes}-example-{asked.example}"
-    return f"{file}-query-{asked.query}-{what}.csv"

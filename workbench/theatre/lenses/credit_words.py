@@ -112,9 +112,8 @@ def _part(examples: Examples, asked: Asked, values: xr.DataArray, at: Sequence[A
     if dims.KEY in index:
         named.append(f"key {index[dims.KEY]}, value {index[dims.VALUE]} of")
     if dims.GDN_HEAD in index:
-        several = len(examples.layers) > 1
-        layer = f" of layer {examples.layers[index[dims.LAYER]]}" if several else ""
-        named.append(f"head {index[dims.GDN_HEAD]}{layer}")
+        layer = examples.layers[index[dims.LAYER]]
+        named.append(examples.head_words(layer, index[dims.GDN_HEAD]))
     if dims.SLEEP_PASS in index:
         number = int(values[dims.SLEEP_PASS].values[index[dims.SLEEP_PASS]])
         named.append(f"in pass {number}" if named else f"pass {number}")

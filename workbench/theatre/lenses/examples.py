@@ -1,4 +1,4 @@
-"""All examples of a seed, read by one model with every boundary kept: what a change starts from."""
+"""All examples of a seed, as one model reads them: what a change starts from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
 
 RESULTS: Final = 64
-"""Results that are kept of each reading."""
+"""Results that are kept of each reading; each holds S several times."""
+LARGE: Final = 2
+"""Results that are kept where S is large."""
 
 T = TypeVar("T")
 
@@ -39,27 +41,41 @@ T = TypeVar("T")
 class Examples:
     """Examples read by one model with N fixed; own input is a single one.
 
-    `boundaries` holds every boundary of the reading, of all examples together; `typed` is own
-    input and its queries.
+    `typed` is own input and its queries; `large` says whether S is too large to keep many results.
     """
 
     checkpoint: Checkpoint
     batch: Batch
     sleep: SleepConfig
-    boundaries: Reading
     seed: int
     typed: tuple[str, str] | None = None
-    _results: OnceCache = field(default_factory=lambda: OnceCache(RESULTS), repr=False)
+    large: bool = False
+    _results: dict[str, OnceCache] = field(default_factory=dict, repr=False)
 
     @property
     def task(self) -> Task:
         """The task of the examples."""
         return self.checkpoint.task
 
+    @property
+    def boundaries(self) -> Reading:
+        """Every boundary of one reading of all examples, which are read when it is first used."""
+
+        def read() -> Reading:
+            return read_boundaries(self.checkpoint.model, self.batch, self.sleep)
+
+        return self.ask("reading", "all", read)
+
     @cached_property
     def last(self) -> BoundaryIndex:
         """The last boundary at which S can be changed before something is answered."""
         return last_boundary(self.batch, self.sleep)
+
+    @property
+    def passes(self) -> int:
+        """N, which is fixed."""
+        assert isinstance(self.sleep.passes, int)
+        return self.sleep.passes
 
     @cached_property
     def layers(self) -> list[int]:
@@ -74,7 +90,7 @@ class Examples:
 
     @property
     def _states(self) -> dict[int, Tensor]:
-        return dict(next(iter(self.boundaries.values())).memory.fast_weights)
+        return dict(self.checkpoint.model.empty_memory(1).fast_weights)
 
     def layer_of(self, ask: Mapping[str, Any]) -> int:
         """Return the layer that an ask names, or the first; raises Wrong where it has no S."""
@@ -83,6 +99,30 @@ class Examples:
             known = ", ".join(map(str, self.layers))
             raise Wrong("layer", f"layer = {layer}", f"a layer with S: {known}", "choose another")
         return layer
+
+    def head_words(self, layer: int, head: int) -> str:
+        """Return a head's name; its layer, an index of the stack, where there are several."""
+        return f"head {head} of layer {layer}" if len(self.layers) > 1 else f"head {head}"
+
+    def check_before_answers(self, boundary: BoundaryIndex, what: str) -> None:
+        """Raise Wrong where a boundary is not there, or something is answered before it."""
+        rows = windows_read(self.batch, self.sleep)
+        (window, sleep_pass), (last, end) = boundary, self.last
+        there = window < len(rows) and sleep_pass <= (0 if rows[window].awake else self.passes)
+        if there and boundary <= self.last:
+            return
+        raise Wrong(
+            "boundary",
+            f"{what} at window {window + 1}, pass {sleep_pass}",
+            f"a boundary up to window {last + 1}, pass {end}, before the answers",
+            "go back",
+        )
+
+    def file(self, example: int, what: str) -> str:
+        """Return the name of a file of numbers about an example."""
+        name = self.checkpoint.name.replace("/", "-")
+        sleep = f"seed-{self.seed}-n-{self.passes}"
+        return f"{name}-{sleep}-example-{example}-{what.replace(' ', '-')}.csv"
 
     def context(self, example: int, query: int) -> int:
         """Return the tokens before the window that a query is answered in, or the first such."""
@@ -130,16 +170,16 @@ class Examples:
             f"batch = without_padding({drawn}, sleep.window)",
         ]
 
-    def ask(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the result kept under this key, worked out at the first call."""
-        return self._results.get(key, make)
+    def ask(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the result of a kind kept under this key, worked out at the first call."""
+        room = OnceCache(LARGE if self.large else RESULTS)
+        return self._results.setdefault(kind, room).get(key, make)
 
 
-def read_examples(checkpoint: Checkpoint, wish: Wish) -> Examples:
-    """Let a checkpoint read all examples of a wish's seed, or its own input."""
+def examples_of(checkpoint: Checkpoint, wish: Wish, *, large: bool = False) -> Examples:
+    """Return all examples of a wish's seed, or its own input, for a checkpoint to read."""
     sleep = checkpoint.sleep.with_passes(wish.passes)
     typed = (wish.input, wish.queries) if wish.input else None
     batch = problem_of(checkpoint, wish).batch if typed else drawn_batch(checkpoint.task, wish.seed)
     batch = without_padding(batch, sleep.window)
-    reading = read_boundaries(checkpoint.model, batch, sleep)
-    return Examples(checkpoint, batch, sleep, reading, max(wish.seed, 0), typed)
+    return Examples(checkpoint, batch, sleep, max(wish.seed, 0), typed, large)
