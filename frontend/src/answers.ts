@@ -1,7 +1,7 @@
 // The answers if the model woke now: one row per question, and when each turns right.
 
 import { chance, isRight, rightFrom, rows, score } from "./data/answers";
-import { attribute, flag, h, s, say, term } from "./dom";
+import { attribute, flag, h, quiet, s, say, scrolled, term } from "./dom";
 import { card, type Actions, type Frame, type Panel } from "./panel";
 import { number, block, type Scene } from "./data/scene";
 import { answerLabel, percent, saidWords, turnsRight } from "./words";
@@ -36,11 +36,9 @@ export class AnswersPanel implements Panel {
     this.rows = rows(scene).map((query) => this.row(query));
     const guess = chance(scene);
     if (guess === guess) this.guess.append("A ", term("chance", "guess"), ` gets ${percent(guess)}.`);
-    const head = h("tr", {}, ...["Question", "Answer", "Right answer’s probability", "Over the sleep"].map((name) => h("th", { scope: "col" }, name)));
-    const table = h("table", {}, h("caption", { class: "unseen" }, "Answers if the model woke now"), h("thead", {}, head), h("tbody", {}, ...this.rows.map((row) => row.element)));
-    this.usual = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Questions and answers" }, table);
-    this.veil = h("p", { class: "veil", hidden: true }, "The answers are hidden. ",
-      h("button", { type: "button", class: "quiet", onclick: () => actions.reveal() }, "Show the answers"));
+    const heads = ["Question", "Answer", "Right answer’s probability", "Over the sleep"];
+    this.usual = scrolled("Answers if the model woke now", heads, this.rows.map((row) => row.element));
+    this.veil = h("p", { class: "veil", hidden: true }, "The answers are hidden. ", quiet("Show the answers", () => actions.reveal()));
     const woken = scene.sleep.order === "predict_then_sleep" ? [" Awake, it reads the rest of the text without sleeping again."] : [];
     this.element = card("answers", TITLE, [this.total, " ", this.guess, ...woken], this.veil, this.usual, this.detail, this.instead);
   }

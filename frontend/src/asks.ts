@@ -1,12 +1,9 @@
 // Asks of the host: newest first, answers to older ones are dropped.
 
-import { readContainers, type Container } from "./data/scene";
-
 export type Ask = { what: string; [name: string]: unknown };
 
 export interface Answer {
-  containers: Container[];
-  /** The bytes of all containers. */
+  /** One or more containers, one after another. */
   bytes?: Uint8Array;
   /** What a lens asked for, as plain data. */
   result?: any;
@@ -31,14 +28,6 @@ interface Open {
   progressed?: (progress: Progress) => void;
 }
 
-interface Message {
-  kind?: string;
-  id?: number;
-  problem?: string;
-  field?: string;
-  result?: unknown;
-}
-
 /** The part of anywidget's model that is used. */
 export interface Model {
   get(name: string): any;
@@ -51,14 +40,13 @@ export interface Model {
 
 export class Asks {
   private serial = 0;
-  /** The newest ask of each kind, of states for each scene; an older one is given up. */
+  /** The newest ask of each kind; an older one is given up. */
   private readonly open = new Map<string, Open>();
 
   constructor(private readonly model: Model) {}
 
   /** Send an ask; `answered` is called once, unless a newer one of the same kind is sent first. */
-  send(ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void,
-    kind = ask.digest ? `${ask.what} ${ask.digest}` : ask.what): void {
+  send(ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void, kind = ask.what): void {
     const id = ++this.serial;
     this.drop(kind);
     this.open.set(kind, { id, answered, progressed });
@@ -73,20 +61,14 @@ export class Asks {
   }
 
   /** Take a message of the host. */
-  readonly receive = (message: Message, buffers: unknown[] = []): void => {
-    if (message?.kind !== "answer" && message?.kind !== "progress") return;
-    const found = [...this.open].find(([, one]) => one.id === message.id);
+  readonly receive = ({ kind, id, ...said }: { kind?: string; id?: number } & Answer, buffers: unknown[] = []): void => {
+    const found = [...this.open].find(([, one]) => one.id === id);
     if (!found) return;
-    if (message.kind === "progress") return found[1].progressed?.(message as unknown as Progress);
-    const [what, { answered }] = found;
+    const [what, { answered, progressed }] = found;
+    if (kind === "progress") progressed?.(said as Progress);
+    if (kind !== "answer") return;
     this.open.delete(what);
-    if (message.problem) return answered({ containers: [], problem: message.problem, field: message.field });
-    try {
-      const bytes = buffers.length ? toBytes(buffers[0]) : new Uint8Array();
-      answered({ containers: readContainers(bytes), bytes, result: message.result });
-    } catch (error) {
-      answered({ containers: [], problem: (error as Error).message });
-    }
+    answered({ ...said, bytes: buffers.length ? toBytes(buffers[0]) : undefined });
   };
 }
 

@@ -1,6 +1,6 @@
 // The bar at the top: which model, which example, how many passes; compare, theme, share.
 
-import { attribute, flag, h, say, term } from "./dom";
+import { attribute, copyButton, flag, h, options, quiet, say, term } from "./dom";
 import { isTyped, type Scene } from "./data/scene";
 import { trainedNote } from "./words";
 
@@ -13,7 +13,7 @@ interface BarActions {
   compare(index: number): void;
   theme(): void;
   teacher(): void;
-  python(): Promise<boolean>;
+  python(): string;
 }
 
 export interface Model {
@@ -66,12 +66,10 @@ export class Bar {
     this.other.addEventListener("change", () => actions.compare(Number(this.other.value)));
     this.form = this.ownInput();
     this.theme = h("button", { type: "button", class: "icon", "aria-label": "Light or dark", title: "Light or dark", onclick: actions.theme }, "◐");
-    this.teacher = h("button", { type: "button", class: "quiet", title: "Large type; answers stay hidden until you ask for them", onclick: actions.teacher }, "Teacher mode");
-    const python = h("button", { type: "button", class: "quiet python" }, "Copy as Python");
-    python.addEventListener("click", () => void actions.python().then((done) => {
-      say(python, done ? "Copied" : "Could not copy");
-      setTimeout(() => say(python, "Copy as Python"), 1600);
-    }));
+    this.teacher = quiet("Teacher mode", actions.teacher);
+    this.teacher.title = "Large type; answers stay hidden until you ask for them";
+    const python = copyButton("Copy as Python", actions.python);
+    python.classList.add("python");
     this.element = h("nav", { class: "bar", "aria-label": "What is shown" },
       h("div", { class: "row who" }, this.title, this.model, this.example, this.form),
       h("div", { class: "row n" }, h("span", { class: "label" }, term("N", "Passes N")), this.stops, this.note),
@@ -149,10 +147,4 @@ export class Bar {
     attribute(this.queries, "aria-invalid", problem && field === "queries" ? "true" : undefined);
     this.form.open = problem !== "";
   }
-}
-
-function options(select: HTMLSelectElement, all: [string, string][], chosen: string): void {
-  const now = [...select.options].map((one) => one.value + one.text).join();
-  if (now !== all.map((one) => one.join("")).join()) select.replaceChildren(...all.map(([value, text]) => h("option", { value }, text)));
-  if (select.value !== chosen) select.value = chosen;
 }

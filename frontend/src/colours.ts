@@ -77,7 +77,7 @@ export function tone(theme: Theme, weight: number): string {
 export function variables(theme: Theme): string {
   const ink = table.inks[theme], status = table.status[theme];
   const all = {
-    ink: ink.text, muted: ink.muted, grid: ink.grid, paper: ink.paper, accent: ink.accent, neutral: ink.neutral,
+    ink: ink.text, muted: ink.muted, paper: ink.paper, accent: ink.accent,
     good: status.good, bad: status.bad, scale: gradient(table.diverging[theme]),
     heat: gradient(table.sequential), plus: table.diverging[theme][6], minus: table.diverging[theme][2],
   };

@@ -90,12 +90,35 @@ export function onWidth(element: Element, call: (width: number) => void): () => 
   return () => observer.disconnect();
 }
 
-/** Copy a text; whether that worked. */
-export async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return false;
-  }
+/** A button with a border. */
+export function quiet(words: string, onclick: () => void): HTMLButtonElement {
+  return h("button", { type: "button", class: "quiet", onclick }, words);
+}
+
+/** A button that copies a text, and says for a moment whether that worked. */
+export function copyButton(words: string, text: () => string): HTMLButtonElement {
+  const button = quiet(words, async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      say(button, "Copied");
+    } catch {
+      say(button, "Could not copy");
+    }
+    setTimeout(() => say(button, words), 1600);
+  });
+  return button;
+}
+
+/** Fill a menu, where it differs, and choose. */
+export function options(select: HTMLSelectElement, all: [value: string, text: string][], chosen: string): void {
+  const now = [...select.options].map((one) => one.value + one.text).join();
+  if (now !== all.map((one) => one.join("")).join()) select.replaceChildren(...all.map(([value, text]) => h("option", { value }, text)));
+  if (select.value !== chosen) select.value = chosen;
+}
+
+/** A table that scrolls within its card; `caption` names it, for screen readers alone unless it is shown. */
+export function scrolled(caption: string, heads: string[], rows: Node[], look = "", shown = false): HTMLElement {
+  return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": caption },
+    h("table", { class: look }, h("caption", { class: shown ? "" : "unseen" }, caption),
+      h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...rows)));
 }

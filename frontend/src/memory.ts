@@ -274,7 +274,7 @@ export class MemoryPanel implements Panel {
     const at = [boundary, state.layer, state.head];
     if (focus?.kind === "cell") {
       const amount = shown(scene, boundary, state.layer, state.head, state.show)?.[focus.key * scene.value + focus.value] ?? NaN;
-      const writers = [...writersOf(scene, frame.state.boundary === boundary ? state : { ...state, boundary }, focus.key, focus.value).keys()].slice(0, 3);
+      const writers = [...writersOf(scene, state, focus.key, focus.value).keys()].slice(0, 3);
       return cellWords(focus.key, focus.value, amount, writers.map((token) => tokenName(scene, token)));
     }
     const tokens = frame.lit ? [...frame.lit.tokens.keys()] : [];

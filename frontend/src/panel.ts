@@ -13,8 +13,8 @@ type Numbers = Named["data"];
 /** Everything that a panel draws from. */
 export interface Frame {
   scene: Scene;
+  /** Where in this scene we are; next to another one it has the same moment. */
   state: State;
-  /** The boundary of this scene; differs from the state's where two sleeps are compared. */
   boundary: number;
   lit?: Lit;
   theme: Theme;

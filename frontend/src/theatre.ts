@@ -3,18 +3,17 @@
 import { Asks, toBytes, type Answer, type Ask, type Model } from "./asks";
 import { Bar, type Setup } from "./bar";
 import { variables, type Theme } from "./colours";
-import { attribute, copy, flag, h, say, tooltips } from "./dom";
+import { attribute, flag, h, say, tooltips } from "./dom";
 import { lit } from "./data/focus";
 import { Cycle } from "./headline";
 import { keys } from "./keys";
 import type { Actions, Frame } from "./panel";
-import { fromAddress, indexOf, matching, Store, toAddress, type Address, type Focus, type State } from "./data/place";
-import { python } from "./data/python";
-import { isTyped, readScenes, sleepKey, type Scene } from "./data/scene";
+import { fromAddress, indexOf, matching, python, same, sleepOf, Store, toAddress, type Address, type Focus, type State } from "./data/place";
+import { isTyped, readContainers, readScenes, sleepKey, type Scene } from "./data/scene";
 import { Scrubber } from "./scrubber";
 import { Stage } from "./stage";
 import { StoryPlayer } from "./story";
-import { askOf, sleepOf } from "./story/data";
+import { askOf, sceneAt } from "./story/data";
 import { flow, still } from "./story/flow";
 import { nameOf, WAITING } from "./words";
 import storyStyle from "./story/story.css";
@@ -78,7 +77,7 @@ export class Theatre {
     this.teacher = String(place.teacher ?? "") === "1";
     this.watchTheme();
     this.listen();
-    if (!this.take(() => readScenes(toBytes(model.get("scene"))), true)) return;
+    if (!this.take(model.get("scene"), true).length) return;
     this.story?.begin(place);
     if (model.get("settings")?.play && this.story?.address === undefined) this.opening();
   }
@@ -96,7 +95,7 @@ export class Theatre {
     return {
       set: (part) => store.set(part),
       hover: (focus) => store.set({ hover: focus }),
-      pick: (focus) => store.set({ picked: sameFocus(store.state.picked, focus) ? undefined : focus }),
+      pick: (focus) => store.set({ picked: same(store.state.picked, focus) ? undefined : focus }),
       choose: (query) => store.set({ query }),
       fetchStates: this.model.get("live") ? (layer, head) => this.fetchStates(this.scene, layer, head) : undefined,
       ask: this.model.get("live") ? (...given) => this.asks.send(...given) : undefined,
@@ -131,7 +130,7 @@ export class Theatre {
         this.settings();
         this.bar.update(this.scene, this.setup());
       },
-      python: () => copy(python(this.scene, this.store.state)),
+      python: () => python(this.scene, this.store.state),
     };
   }
 
@@ -142,8 +141,8 @@ export class Theatre {
       this.leave.push(() => model.off?.(name, call));
     };
     on("msg:custom", this.asks.receive);
-    on("change:scene", () => this.take(() => readScenes(toBytes(model.get("scene"))), true));
-    on("change:more", () => this.take(() => readScenes(toBytes(model.get("more"))), false) && this.bar.update(this.scene, this.setup()));
+    on("change:scene", () => this.take(model.get("scene"), true));
+    on("change:more", () => this.take(model.get("more"), false) && this.bar.update(this.scene, this.setup()));
     on("change:settings", () => this.settings());
     on("change:place", () => this.moved(model.get("place") ?? {}));
     for (const name of ["pointerdown", "focusin"]) this.root.addEventListener(name, () => (inUse = this));
@@ -194,13 +193,13 @@ export class Theatre {
     if (this.main) this.draw();
   }
 
-  /** Take scenes in; the first (or the one with the N of the address) is shown if `show`. */
-  private take(read: () => Scene[], show: boolean): boolean {
+  /** Take scenes in, and return them; the first (or the one with the N of the address) is shown if `show`. */
+  private take(bytes: unknown, show: boolean): Scene[] {
     try {
-      const same = (a: Scene, b: Scene) => sleepKey(a) === sleepKey(b) && a.sleep.passes === b.sleep.passes;
-      const found = read().filter((now) => show || !this.scenes.some((one) => same(one, now)));
-      if (!found.length && show) throw new Error("no scene to show");
-      this.scenes = [...this.scenes.filter((one) => !found.some((now) => same(one, now))), ...found].slice(-Math.max(MOST_SCENES, found.length));
+      const alike = (a: Scene, b: Scene) => sleepKey(a) === sleepKey(b) && a.sleep.passes === b.sleep.passes;
+      const found = readScenes(toBytes(bytes)).map((now) => (show ? now : this.scenes.find((one) => alike(one, now)) ?? now));
+      if (!found.length) throw new Error("no scene to show");
+      this.scenes = [...this.scenes.filter((one) => !found.some((now) => alike(one, now))), ...found].slice(-Math.max(MOST_SCENES, found.length));
       for (const [scene, stage] of this.built) {
         if (this.scenes.includes(scene) || stage === this.main || stage === this.side) continue;
         stage.destroy();
@@ -208,10 +207,10 @@ export class Theatre {
       }
       const wanted = Number((this.model.get("place") ?? {}).N);
       if (show) this.show((!this.scene && found.find((one) => one.sleep.passes === wanted)) || found[0]);
-      return true;
+      return found;
     } catch (error) {
       this.tell(`This scene cannot be shown: ${(error as Error).message}`);
-      return false;
+      return [];
     }
   }
 
@@ -226,7 +225,7 @@ export class Theatre {
     const state = this.store.state;
     this.asks.drop("scene"); // this choice is newer than what is still being waited for
     this.main?.wait("");
-    if (scene === before) return;
+    if (scene === before) return this.bar.update(scene, this.setup()); // another model may have been chosen there
     this.scene = scene;
     let place: Partial<State>;
     this.tell("");
@@ -261,9 +260,9 @@ export class Theatre {
     this.main?.wait(WAITING.scene);
     this.asks.send(ask, ({ problem, bytes, result }) => {
       this.main?.wait("");
-      let found: Scene[] = [];
-      if (!problem && !result?.problem && this.take(() => (found = readScenes(bytes!)), false)) this.compare(found[0]);
-      else this.tell(problem ?? result?.problem);
+      const wrong = problem ?? result?.problem, [found] = wrong ? [] : this.take(bytes, false);
+      if (found) this.compare(found);
+      else if (wrong) this.tell(wrong);
     }, undefined, "beside");
   }
 
@@ -341,9 +340,7 @@ export class Theatre {
     const known = this.scenes.find((one) => sleepKey(one) === sleepKey(this.scene) && one.sleep.passes === n);
     if (known) return this.show(known);
     if (!this.model.get("live")) return;
-    const { model, source, task } = this.scene;
-    const typed = isTyped(this.scene) ? { input: task.input, queries: task.queries } : { seed: source.seed, example: source.example };
-    this.askScene({ name: model.name, ...typed, N: n }, WAITING.passes(n));
+    this.askScene({ ...sleepOf(this.scene), N: n }, WAITING.passes(n));
   }
 
   /** Follow a host to another place, not to one that it only echoes. */
@@ -354,7 +351,7 @@ export class Theatre {
 
   /** Go to a place, in another sleep too; with `play`, walk there if it lies ahead in this one. */
   private go(place: Address, play: boolean): void {
-    const scene = sleepOf(this.scenes, place);
+    const scene = sceneAt(this.scenes, place);
     if (!scene) {
       if (!this.model.get("live")) return this.tell("The sleep of this scene is not in this file.");
       return this.askScene(askOf(place), WAITING.scene, () => this.stand(place, false));
@@ -385,23 +382,21 @@ export class Theatre {
         this.bar.update(this.scene, this.setup());
         return;
       }
-      if (this.take(() => readScenes(bytes!), true)) {
-        this.bar.wrong("");
-        this.tell("");
-        then?.();
-      }
+      if (!this.take(bytes, true).length) return;
+      this.bar.wrong("");
+      this.tell("");
+      then?.();
     });
   }
 
   /** S of one head, for a scene that came without: kept with the scene. */
   private fetchStates(scene: Scene, layer: number, head: number): void {
-    const ask = { what: "states", name: scene.model.name, digest: scene.digest, layer: scene.layers[layer], head };
-    this.asks.send(ask, ({ containers, problem }) => {
-      const patch = containers[0];
-      if (problem || !patch?.arrays.has("fast_weight")) return this.tell(problem ?? "The host sent no S for this head.");
-      scene.patches.set(`${layer} ${head}`, patch.arrays);
+    const ask = { what: "states", ...sleepOf(scene), digest: scene.digest, layer: scene.layers[layer], head };
+    this.asks.send(ask, ({ bytes, problem }) => {
+      if (problem || !bytes) return this.tell(problem ?? "The host sent no S for this head.");
+      scene.patches.set(`${layer} ${head}`, readContainers(bytes)[0].arrays);
       this.draw();
-    });
+    }, undefined, `states ${scene.digest}`);
   }
 
   private get pace(): number {
@@ -469,18 +464,22 @@ export class Theatre {
   }
 
   private publishing = 0;
+  /** The sleep whose place was published last. */
+  private publishedSleep = "";
   /** Places that were given to the host, which may echo them later; the newest last. */
   private published: string[] = [];
 
-  /** Say where we are, for the host's address; not at every step of a drag. */
+  /** Say where we are, for the host's address: another sleep at once, but not every step of a drag. */
   private publish(state: State): void {
     clearTimeout(this.publishing);
+    const sleep = sleepKey(this.scene);
     this.publishing = window.setTimeout(() => {
+      this.publishedSleep = sleep;
       const place = { ...toAddress(this.scene, state), scene: this.story?.address, teacher: this.teacher ? 1 : undefined };
       this.published = [...this.published, JSON.stringify(place)].slice(-ECHOES);
       this.model.set?.("place", place);
       this.model.save_changes?.();
-    }, 250);
+    }, sleep === this.publishedSleep ? 250 : 0);
   }
 
   destroy(): void {
@@ -491,8 +490,4 @@ export class Theatre {
     for (const leave of this.leave) leave();
     if (inUse === this) inUse = undefined;
   }
-}
-
-function sameFocus(a: Focus | undefined, b: Focus): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -7,7 +7,7 @@ import { Asks } from "../src/asks";
 function host() {
   const sent: number[] = [], taken: string[] = [];
   const asks = new Asks({ get: () => undefined, on: () => {}, send: (message) => sent.push((message as { id: number }).id) });
-  const send = (ask: { what: string; digest?: string }, name: string) => asks.send(ask, ({ problem }) => taken.push(`${name} ${problem}`));
+  const send = (ask: { what: string }, name: string, kind?: string) => asks.send(ask, ({ problem }) => taken.push(`${name} ${problem}`), undefined, kind);
   const answer = () => sent.forEach((id) => asks.receive({ kind: "answer", id, problem: "no" }));
   return { asks, send, answer, taken };
 }
@@ -23,8 +23,8 @@ test("the newest ask of a kind is answered, and once", () => {
 
 test("two scenes side by side both get their states", () => {
   const { send, answer, taken } = host();
-  send({ what: "states", digest: "a" }, "left");
-  send({ what: "states", digest: "b" }, "right");
+  send({ what: "states" }, "left", "states a");
+  send({ what: "states" }, "right", "states b");
   answer();
   assert.deepEqual(taken, ["left no", "right no"]);
 });

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { cached, fate } from "../src/data/cache";
+import { cached, fate, fateOf } from "../src/data/cache";
 import { along, diverging, hex, pixel } from "../src/colours";
 import { lit, sharesOfAll, writersOf, written } from "../src/data/focus";
 import { limit, shown } from "../src/matrix";
 import { chain } from "../src/problem/chain";
-import { fateOf } from "../src/problem/fates";
 import { inOrder } from "../src/problem/graph";
 import { words } from "../src/problem/passage";
 import { positions } from "../src/scrubber";

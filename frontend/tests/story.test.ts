@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { exploreAddress, isAt, placeOf, sceneOf, sleepOf, type StoryScene } from "../src/story/data";
-import { letter, verdict } from "../src/story/card";
+import { exploreAddress, isAt, letter, placeOf, sceneAt, sceneOf, verdict, type StoryScene } from "../src/story/data";
 import { scene } from "./made";
 
 const one: StoryScene = {
@@ -22,8 +21,8 @@ test("what a scene leaves open may change without leaving it", () => {
 
 test("a place names a sleep among those at hand", () => {
   const here = scene();
-  assert.equal(sleepOf([here], one.place), here);
-  for (const other of [{ model: "n" }, { seed: 1 }, { example: 0 }, { N: 1 }]) assert.equal(sleepOf([here], { ...one.place, ...other }), undefined);
+  assert.equal(sceneAt([here], one.place), here);
+  for (const other of [{ model: "n" }, { seed: 1 }, { example: 0 }, { N: 1 }]) assert.equal(sceneAt([here], { ...one.place, ...other }), undefined);
 });
 
 test("the address of a scene leads to Explore, and back to the scene", () => {

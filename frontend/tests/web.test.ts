@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asTyped, fromSearch, sleepOf, toSearch } from "../src/hosts/address";
+import { asTyped, fromSearch, leadsTo, sleepOf, toSearch } from "../src/hosts/address";
 import { frames, json } from "../src/hosts/frames";
 
 /** Bytes of frames, in chunks of some length. */
@@ -34,6 +34,8 @@ test("a step keeps the history's entry, another text or model is a new one", () 
   assert.equal(sleepOf(here), sleepOf({ ...here, N: 1, pass: 1 }));
   assert.equal(sleepOf(here), sleepOf(fromSearch(toSearch(here))));
   for (const other of [{ example: 2 }, { model: "rule" }, { seed: 1 }]) assert.notEqual(sleepOf(here), sleepOf({ ...here, ...other }));
+  assert.ok(leadsTo({ model: "ring", seed: "0" }, here));
+  assert.ok(!leadsTo({ model: "rule", seed: 0 }, here));
 });
 
 test("own text stands in the address as it was typed", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { rightFrom, rows, score, turned } from "../src/data/answers";
 import { phase } from "../src/headline";
-import { python } from "../src/data/python";
+import { python } from "../src/data/place";
 import { announcement, answerLabel, eyebrow, headline, listed, news, percent, signed, story, tokenName, trainedNote, turnsRight } from "../src/words";
 import { header, scene } from "./made";
 

@@ -6,10 +6,11 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
+from scenes import decode
 from theatre_page import open_theatre
 
 import workbench
-from workbench.theatre.container import Scene, decode, encode
+from workbench.theatre.container import Scene, encode
 from workbench.theatre.problem import drawn
 from workbench.theatre.recording import read_example
 from workbench.theatre.scene import scene_of

@@ -21,3 +21,15 @@ export function fate(scene: Scene, entry: number, boundary: number): Fate {
   const [from] = cached(scene, boundary);
   return from < scene.entries[entry].stop && from < scene.entries[now].start ? "cached" : "forgotten";
 }
+
+/** Whether an item is still to come, in the KV cache, or forgotten. */
+export function fateOf(scene: Scene, item: number, boundary: number): Fate {
+  const [start, stop] = scene.picture.items[item].tokens;
+  return fateOfTokens(scene, start, stop, boundary);
+}
+
+export function fateOfTokens(scene: Scene, start: number, stop: number, boundary: number): Fate {
+  const [from, to] = cached(scene, boundary);
+  if (start >= to) return "coming";
+  return stop <= from || (from === to && stop <= to) ? "forgotten" : "cached";
+}

@@ -63,7 +63,7 @@ export class Store {
   }
 }
 
-function same(a: unknown, b: unknown): boolean {
+export function same(a: unknown, b: unknown): boolean {
   return a === b || (typeof a === "object" && JSON.stringify(a) === JSON.stringify(b));
 }
 
@@ -91,14 +91,18 @@ export function matching(from: Scene, boundary: number, to: Scene): number {
 /** Text values by the names of the page's address. */
 export type Address = { [name: string]: string | number | undefined };
 
+/** What names a sleep to a host: the model, N, and an example or what a person typed. */
+export function sleepOf(scene: Scene): { name: string; N: number; [name: string]: string | number | undefined } {
+  const { model, source: { seed, example }, task: { input, queries }, sleep } = scene;
+  return { name: model.name, N: sleep.passes, ...(isTyped(scene) ? { input, queries } : { seed, example }) };
+}
+
 /** What the address says of a place; windows and layers as they are counted everywhere else. */
 export function toAddress(scene: Scene, place: Place): Address {
   const [entry, pass] = scene.boundaries[place.boundary];
-  const { model, source, task } = scene;
-  const text = isTyped(scene) ? { input: task.input, queries: task.queries } : { seed: source.seed, example: source.example };
+  const { name, N, ...text } = sleepOf(scene);
   return {
-    model: model.name, ...text, N: scene.sleep.passes,
-    window: entry, pass, layer: scene.layers[place.layer], head: place.head, query: place.query, show: place.show,
+    model: name, ...text, N, window: entry, pass, layer: scene.layers[place.layer], head: place.head, query: place.query, show: place.show,
     lens: place.lens, ...named(place.chosen, LENS_NAMES[place.lens]),
   };
 }
@@ -153,4 +157,12 @@ export function hardest(scene: Scene): number {
   const right = scene.arrays.get("correct")?.data;
   const rank = (query: number) => scene.queries[query].difficulty + (right?.[last * scene.queries.length + query] ? 1000 : 0);
   return scene.queries.reduce((best, _, query) => (rank(query) > rank(best) ? query : best), 0);
+}
+
+/** The same place in Python: what makes the scene again, and where in it we are. */
+export function python(scene: Scene, place: Place): string {
+  const [entry, pass] = scene.boundaries[place.boundary];
+  const lines = scene.source.python ?? "";
+  const made = (typeof lines === "string" ? lines : lines.join("\n")).trimEnd();
+  return `${made}\n\nwindow, sleep_pass, layer, gdn_head, query = ${entry}, ${pass}, ${scene.layers[place.layer]}, ${place.head}, ${place.query}\n`;
 }

@@ -47,7 +47,7 @@ export interface Header {
     name: string; title: string; summary?: string; difficulty: string; query_form?: string; typing_help?: string;
     input?: string; queries?: string; unlike_training?: string;
   };
-  sleep: { passes: number; window: number; eviction: string; order?: string; conv_state?: string };
+  sleep: { passes: number; window: number; eviction: string; order?: string };
   source: { kind: string; seed: number; example: number; examples?: number; chosen?: boolean; python?: string | string[]; changed?: string };
   entries: Entry[];
   boundaries: [number, number][];
@@ -67,7 +67,6 @@ export interface Header {
   /** Whether every answer is one symbol. */
   one_symbol?: boolean | null;
   said: (string | null)[][];
-  conventions?: { [name: string]: string };
   /** Arrays that a large scene leaves out. */
   asked?: string[];
 }
@@ -91,7 +90,11 @@ class SceneError extends Error {}
 const MAGIC = "sleepsc1";
 const SCHEMA = "sleep-scene/1";
 const MOST_HEADER = 4 * 1024 * 1024;
-const SIZES: { [dtype: string]: number } = { float16: 2, float32: 4, uint8: 1, int8: 1, int16: 2, int32: 4 };
+/** Bytes of a number of each dtype, and how they are read. */
+const DTYPES: { [dtype: string]: [size: number, read: (raw: ArrayBuffer) => Named["data"]] } = {
+  float16: [2, (raw) => fromHalf(new Uint16Array(raw))], float32: [4, (raw) => new Float32Array(raw)], uint8: [1, (raw) => new Uint8Array(raw)],
+  int8: [1, (raw) => new Int8Array(raw)], int16: [2, (raw) => new Int16Array(raw)], int32: [4, (raw) => new Int32Array(raw)],
+};
 
 interface Spec {
   dtype: string;
@@ -150,8 +153,8 @@ function readContainer(bytes: Uint8Array): [Container, number] {
 }
 
 function readArray(bytes: Uint8Array, start: number, name: string, spec: Spec): [Named, number] {
-  const size = SIZES[spec?.dtype];
-  if (!size) throw new SceneError(`${name} of dtype ${JSON.stringify(spec?.dtype)}; known: ${Object.keys(SIZES).join(", ")}`);
+  if (!Object.hasOwn(DTYPES, spec?.dtype)) throw new SceneError(`${name} of dtype ${JSON.stringify(spec?.dtype)}; known: ${Object.keys(DTYPES).join(", ")}`);
+  const [size, read] = DTYPES[spec.dtype];
   const whole = (n: unknown): n is number => Number.isInteger(n) && (n as number) >= 0;
   if (!Array.isArray(spec.shape) || !spec.shape.every(whole) || !whole(spec.offset)) {
     throw new SceneError(`${name} without a shape or an offset`);
@@ -166,15 +169,7 @@ function readArray(bytes: Uint8Array, start: number, name: string, spec: Spec): 
     throw new SceneError(`${name} lies outside the file or not at a multiple of 8`);
   }
   // a copy, so that the numbers are aligned whatever the host's buffer was
-  const raw = bytes.slice(from, end).buffer;
-  const data =
-    spec.dtype === "float16" ? fromHalf(new Uint16Array(raw))
-    : spec.dtype === "float32" ? new Float32Array(raw)
-    : spec.dtype === "uint8" ? new Uint8Array(raw)
-    : spec.dtype === "int8" ? new Int8Array(raw)
-    : spec.dtype === "int16" ? new Int16Array(raw)
-    : new Int32Array(raw);
-  return [{ dims: spec.dims, shape: spec.shape, data }, end];
+  return [{ dims: spec.dims, shape: spec.shape, data: read(bytes.slice(from, end).buffer) }, end];
 }
 
 let halves: Float32Array | undefined;

@@ -1,142 +1,119 @@
 // A panel as a vector picture: what the browser has laid out, element by element, as SVG.
 
-const NS = "http://www.w3.org/2000/svg";
+import { s } from "../dom";
+
 const STYLED = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-size", "font-weight", "font-family",
   "text-anchor", "dominant-baseline", "marker-end", "visibility"];
+const FONTS = ["font-size", "font-weight", "font-family", "font-style"];
 
 /** The SVG text of an element as it stands on the screen. Menus and hidden parts are left out. */
 export function toSvg(element: HTMLElement): string {
   const frame = element.getBoundingClientRect();
-  const svg = document.createElementNS(NS, "svg");
-  svg.setAttribute("xmlns", NS);
-  svg.setAttribute("width", frame.width.toFixed(0));
-  svg.setAttribute("height", frame.height.toFixed(0));
-  svg.setAttribute("viewBox", `0 0 ${frame.width.toFixed(1)} ${frame.height.toFixed(1)}`);
-  add(element, svg, frame, frame);
+  const svg = s("svg", { width: frame.width.toFixed(0), height: frame.height.toFixed(0), viewBox: `0 0 ${frame.width.toFixed(1)} ${frame.height.toFixed(1)}` });
+  new Drawing(frame).add(element, svg, frame);
   return new XMLSerializer().serializeToString(svg);
 }
 
-function add(element: Element, into: Element, frame: DOMRect, clip: DOMRect): void {
-  if (element.classList.contains("menu") || element.classList.contains("unseen")) return;
-  const style = getComputedStyle(element);
-  const box = element.getBoundingClientRect();
-  const gone = style.display === "none" || style.visibility === "hidden" || Number(style.opacity) === 0;
-  const outside = box.bottom <= clip.top || box.top >= clip.bottom;
-  if (gone || outside) return;
-  if (element instanceof SVGSVGElement) return void into.append(drawing(element, box, frame));
-  if (element instanceof HTMLCanvasElement) return void into.append(picture(element, box, frame));
-  const group = document.createElementNS(NS, "g");
-  if (Number(style.opacity) < 1) group.setAttribute("opacity", style.opacity);
-  rectangle(style, box, frame, group);
-  decorations(element, style, box, frame, group);
-  const scrolls = style.overflowY === "auto" || style.overflowY === "scroll";
-  const inner = scrolls ? box : clip;
-  for (const child of element.childNodes) {
-    if (child.nodeType === Node.TEXT_NODE) lines(child as Text, style, group, frame, inner);
-    else if (child instanceof HTMLSelectElement) words(child.selectedOptions[0]?.text ?? "", getComputedStyle(child), child.getBoundingClientRect(), group, frame);
-    else if (child instanceof Element) add(child, group, frame, inner);
-  }
-  if (group.childNodes.length) into.append(group);
+function size(text: string): number {
+  return parseFloat(text) || 0;
 }
 
-function rectangle(style: CSSStyleDeclaration, box: DOMRect, frame: DOMRect, into: Element): void {
-  const border = parseFloat(style.borderTopWidth) || 0;
-  const filled = !/rgba\(0, 0, 0, 0\)|transparent/.test(style.backgroundColor);
-  const under = parseFloat(style.borderBottomWidth) || 0;
-  if ((filled || border) && box.width && box.height) {
-    const rect = document.createElementNS(NS, "rect");
-    const half = border / 2;
-    place(rect, box.left - frame.left + half, box.top - frame.top + half, box.width - border, box.height - border);
-    rect.setAttribute("fill", filled ? style.backgroundColor : "none");
-    if (border) {
-      rect.setAttribute("stroke", style.borderTopColor);
-      rect.setAttribute("stroke-width", String(border));
-      if (style.borderTopStyle === "dashed") rect.setAttribute("stroke-dasharray", "4 3");
+class Drawing {
+  constructor(private readonly frame: DOMRect) {}
+
+  private place(x: number, y: number, width: number, height: number) {
+    return { x: (x - this.frame.left).toFixed(1), y: (y - this.frame.top).toFixed(1), width: width.toFixed(1), height: height.toFixed(1) };
+  }
+
+  add(element: Element, into: Element, clip: DOMRect): void {
+    if (element.classList.contains("menu") || element.classList.contains("unseen")) return;
+    const style = getComputedStyle(element);
+    const box = element.getBoundingClientRect();
+    const gone = style.display === "none" || style.visibility === "hidden" || Number(style.opacity) === 0;
+    if (gone || box.bottom <= clip.top || box.top >= clip.bottom) return;
+    if (element instanceof SVGSVGElement) return void into.append(this.drawing(element, box));
+    const { left, top, width, height } = box;
+    if (element instanceof HTMLCanvasElement) return void into.append(s("image", { ...this.place(left, top, width, height), href: element.toDataURL() }));
+    const group = s("g", { opacity: Number(style.opacity) < 1 ? style.opacity : undefined });
+    this.ground(style, box, group);
+    this.decorations(element, style, box, group);
+    const inner = style.overflowY === "auto" || style.overflowY === "scroll" ? box : clip;
+    for (const child of element.childNodes) {
+      if (child instanceof Text) this.lines(child, style, group, inner);
+      else if (child instanceof HTMLSelectElement) this.words(child.selectedOptions[0]?.text ?? "", getComputedStyle(child), child.getBoundingClientRect(), group);
+      else if (child instanceof Element) this.add(child, group, inner);
     }
-    rect.setAttribute("rx", String(Math.min(parseFloat(style.borderTopLeftRadius) || 0, box.height / 2)));
-    into.append(rect);
-  } else if (under) {
-    const rect = document.createElementNS(NS, "rect");
-    place(rect, box.left - frame.left, box.bottom - frame.top - under, box.width, under);
-    rect.setAttribute("fill", style.borderBottomColor);
-    into.append(rect);
+    if (group.childNodes.length) into.append(group);
   }
-}
 
-/** A border at one side, a scale of colours, the bar under a token. */
-function decorations(element: Element, style: CSSStyleDeclaration, box: DOMRect, frame: DOMRect, into: Element): void {
-  const bar = (x: number, y: number, width: number, height: number, fill: string) => {
-    const rect = document.createElementNS(NS, "rect");
-    place(rect, x - frame.left, y - frame.top, width, height);
-    rect.setAttribute("fill", fill);
-    into.append(rect);
-    return rect;
-  };
-  const side = parseFloat(style.borderLeftWidth) || 0;
-  if (side && !parseFloat(style.borderTopWidth)) bar(box.left, box.top, side, box.height, style.borderLeftColor);
-  const colours = style.backgroundImage.startsWith("linear-gradient(to right") ? style.backgroundImage.match(/rgba?\([^)]*\)/g) : null;
-  colours?.forEach((colour, i) => bar(box.left + (i * box.width) / colours.length, box.top, box.width / colours.length + 0.5, box.height, colour));
-  const after = getComputedStyle(element, "::after");
-  if (after.content === "none" || !parseFloat(after.height) || !parseFloat(after.width)) return;
-  const rect = bar(box.left + parseFloat(after.left), box.bottom - parseFloat(after.bottom) - parseFloat(after.height), parseFloat(after.width), parseFloat(after.height), after.backgroundColor);
-  rect.setAttribute("opacity", after.opacity);
-}
+  /** The ground with its border; or the line below. */
+  private ground(style: CSSStyleDeclaration, box: DOMRect, into: Element): void {
+    const border = size(style.borderTopWidth), under = size(style.borderBottomWidth);
+    const filled = !/rgba\(0, 0, 0, 0\)|transparent/.test(style.backgroundColor);
+    const { left, top, width, height } = box;
+    if ((filled || border) && width && height) {
+      into.append(s("rect", {
+        ...this.place(left + border / 2, top + border / 2, width - border, height - border), fill: filled ? style.backgroundColor : "none",
+        stroke: border ? style.borderTopColor : undefined, "stroke-width": border || undefined,
+        "stroke-dasharray": border && style.borderTopStyle === "dashed" ? "4 3" : undefined, rx: Math.min(size(style.borderTopLeftRadius), height / 2),
+      }));
+    } else if (under) into.append(s("rect", { ...this.place(left, box.bottom - under, width, under), fill: style.borderBottomColor }));
+  }
 
-/** The text of a node, one SVG text per line as the browser broke it. */
-function lines(node: Text, style: CSSStyleDeclaration, into: Element, frame: DOMRect, clip: DOMRect): void {
-  const text = node.data;
-  if (!text.trim()) return;
-  const range = document.createRange();
-  let start = 0, last: DOMRect | undefined;
-  const flush = (stop: number) => {
-    if (last) words(text.slice(start, stop), style, last, into, frame);
-  };
-  for (let i = 0; i < text.length; i++) {
-    range.setStart(node, i);
-    range.setEnd(node, i + 1);
-    const box = range.getBoundingClientRect();
-    if (!box.width || box.top < clip.top - 1 || box.bottom > clip.bottom + 1) continue;
-    if (!last || Math.abs(box.top - last.top) > 2) {
-      flush(i);
-      [start, last] = [i, box];
+  /** A border at one side, a scale of colours, the bar under a token. */
+  private decorations(element: Element, style: CSSStyleDeclaration, box: DOMRect, into: Element): void {
+    const bar = (x: number, y: number, width: number, height: number, fill: string, opacity?: string) =>
+      into.append(s("rect", { ...this.place(x, y, width, height), fill, opacity }));
+    const side = size(style.borderLeftWidth);
+    if (side && !size(style.borderTopWidth)) bar(box.left, box.top, side, box.height, style.borderLeftColor);
+    const colours = style.backgroundImage.startsWith("linear-gradient(to right") ? style.backgroundImage.match(/rgba?\([^)]*\)/g) : null;
+    colours?.forEach((colour, i) => bar(box.left + (i * box.width) / colours.length, box.top, box.width / colours.length + 0.5, box.height, colour));
+    const after = getComputedStyle(element, "::after"), width = size(after.width), height = size(after.height);
+    if (after.content === "none" || !height || !width) return;
+    bar(box.left + parseFloat(after.left), box.bottom - parseFloat(after.bottom) - height, width, height, after.backgroundColor, after.opacity);
+  }
+
+  /** The text of a node, one SVG text per line as the browser broke it. */
+  private lines(node: Text, style: CSSStyleDeclaration, into: Element, clip: DOMRect): void {
+    const text = node.data;
+    if (!text.trim()) return;
+    const range = document.createRange();
+    let start = 0, last: DOMRect | undefined;
+    const flush = (stop: number) => {
+      if (last) this.words(text.slice(start, stop), style, last, into);
+    };
+    for (let i = 0; i < text.length; i++) {
+      range.setStart(node, i);
+      range.setEnd(node, i + 1);
+      const box = range.getBoundingClientRect();
+      if (!box.width || box.top < clip.top - 1 || box.bottom > clip.bottom + 1) continue;
+      if (!last || Math.abs(box.top - last.top) > 2) {
+        flush(i);
+        [start, last] = [i, box];
+      }
     }
+    flush(text.length);
   }
-  flush(text.length);
-}
 
-function words(text: string, style: CSSStyleDeclaration, box: DOMRect, into: Element, frame: DOMRect): void {
-  const element = document.createElementNS(NS, "text");
-  element.setAttribute("x", (box.left - frame.left).toFixed(1));
-  element.setAttribute("y", (box.top - frame.top + box.height / 2).toFixed(1));
-  element.setAttribute("dominant-baseline", "central");
-  element.setAttribute("fill", style.color);
-  for (const name of ["font-size", "font-weight", "font-family", "font-style"]) element.setAttribute(name, style.getPropertyValue(name));
-  element.setAttribute("xml:space", "preserve");
-  element.textContent = style.textTransform === "uppercase" ? text.toUpperCase() : text.replace(/\s+/g, " ").replace(/\s$/, "");
-  into.append(element);
-}
+  private words(text: string, style: CSSStyleDeclaration, box: DOMRect, into: Element): void {
+    const { x, y } = this.place(box.left, box.top + box.height / 2, 0, 0);
+    const fonts = Object.fromEntries(FONTS.map((name) => [name, style.getPropertyValue(name)]));
+    const shown = style.textTransform === "uppercase" ? text.toUpperCase() : text.replace(/\s+/g, " ").replace(/\s$/, "");
+    into.append(s("text", { x, y, "dominant-baseline": "central", fill: style.color, ...fonts, "xml:space": "preserve" }, shown));
+  }
 
-function drawing(svg: SVGSVGElement, box: DOMRect, frame: DOMRect): Element {
-  const copy = svg.cloneNode(true) as SVGSVGElement;
-  const from = svg.querySelectorAll("*"), to = copy.querySelectorAll("*");
-  from.forEach((one, i) => {
-    const style = getComputedStyle(one);
-    for (const name of STYLED) if (style.getPropertyValue(name)) to[i].setAttribute(name, style.getPropertyValue(name));
-    to[i].removeAttribute("class");
-  });
-  place(copy, box.left - frame.left, box.top - frame.top, box.width, box.height);
-  copy.removeAttribute("class");
-  copy.removeAttribute("style");
-  return copy;
-}
-
-function picture(canvas: HTMLCanvasElement, box: DOMRect, frame: DOMRect): Element {
-  const image = document.createElementNS(NS, "image");
-  place(image, box.left - frame.left, box.top - frame.top, box.width, box.height);
-  image.setAttribute("href", canvas.toDataURL());
-  return image;
-}
-
-function place(element: Element, x: number, y: number, width: number, height: number): void {
-  Object.entries({ x, y, width, height }).forEach(([name, value]) => element.setAttribute(name, value.toFixed(1)));
+  /** A copy of an SVG with the looks that style sheets give it. */
+  private drawing(svg: SVGSVGElement, box: DOMRect): Element {
+    const copy = svg.cloneNode(true) as SVGSVGElement;
+    const to = copy.querySelectorAll("*");
+    svg.querySelectorAll("*").forEach((one, i) => {
+      const style = getComputedStyle(one);
+      for (const name of STYLED) if (style.getPropertyValue(name)) to[i].setAttribute(name, style.getPropertyValue(name));
+      to[i].removeAttribute("class");
+    });
+    for (const [name, value] of Object.entries(this.place(box.left, box.top, box.width, box.height))) copy.setAttribute(name, value);
+    copy.removeAttribute("class");
+    copy.removeAttribute("style");
+    return copy;
+  }
 }

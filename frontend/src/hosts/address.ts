@@ -10,6 +10,11 @@ export function sleepOf(place: Address): string {
   return JSON.stringify(SLEEP.map((name) => String(place[name] ?? "")));
 }
 
+/** Whether a place has the text and model that an address names, as far as it names them. */
+export function leadsTo(address: Address, place: Address): boolean {
+  return SLEEP.every((name) => (address[name] ?? "") === "" || String(address[name]) === String(place[name]));
+}
+
 /** The place that an address names. */
 export function fromSearch(search: string): Address {
   return Object.fromEntries(new URLSearchParams(search));

@@ -2,7 +2,7 @@
 
 import type { Model } from "../asks";
 import type { Address } from "../data/place";
-import { asTyped, fromSearch, sleepOf, toSearch } from "./address";
+import { asTyped, fromSearch, leadsTo, sleepOf, toSearch } from "./address";
 import { frames, json, parts } from "./frames";
 
 /** What the page's `data` holds. */
@@ -35,8 +35,8 @@ class WebModel implements Model {
   private readonly open = new Map<number, AbortController>();
   /** The text that was typed, as it was typed. */
   own: Address = {};
-  /** The sleep that the browser's history leads to, until it is shown. */
-  private awaited = "";
+  /** Where the address already leads, and the ask for it (0 before it is sent), until that is shown. */
+  private awaited?: { place: Address; id: number };
   /** The sleep that the address names; nothing as long as that is what a reader typed. */
   private shown = "";
   private fetching?: AbortController;
@@ -77,8 +77,21 @@ class WebModel implements Model {
   }
 
   send(message: any): void {
-    if (message.kind === "cancel") this.open.get(message.id)?.abort();
-    if (message.kind === "ask") void this.answer(message.id, message.ask);
+    if (message.kind === "cancel") {
+      this.open.get(message.id)?.abort();
+      if (message.id === this.awaited?.id) this.awaited = undefined;
+    }
+    if (message.kind !== "ask") return;
+    if (message.ask.what === "scene" && !this.data.keep) this.lead(message.id, message.ask);
+    void this.answer(message.id, message.ask);
+  }
+
+  /** Another model is in the address at once, so that Back leads back from it while it is read. */
+  private lead(id: number, { name, seed }: any): void {
+    if (this.awaited?.place.model === name) return void (this.awaited!.id = id);
+    if (name === this.values.place.model) return;
+    history[this.awaited ? "replaceState" : "pushState"](null, "", toSearch({ model: name, seed }));
+    this.awaited = { place: { model: name, seed }, id };
   }
 
   /** Keep a place in the address: steps replace it, another text or model is a new entry. */
@@ -88,9 +101,9 @@ class WebModel implements Model {
       return history.replaceState(null, "", search === "?" ? location.pathname : search);
     }
     const typed = asTyped(place, this.own), sleep = sleepOf(typed), search = toSearch(typed);
-    if (this.awaited && sleep !== this.awaited) return;
-    const step = !this.shown || this.awaited !== "" || sleep === this.shown;
-    this.awaited = "";
+    if (this.awaited && !leadsTo(this.awaited.place, typed)) return;
+    const step = !this.shown || Boolean(this.awaited) || sleep === this.shown;
+    this.awaited = undefined;
     this.shown = sleep;
     if (search !== location.search) history[step ? "replaceState" : "pushState"](null, "", search);
   }
@@ -99,34 +112,44 @@ class WebModel implements Model {
   private back(): void {
     const place = fromSearch(location.search);
     this.own = place.input ? { input: place.input, queries: place.queries } : {};
-    this.awaited = sleepOf(place);
+    this.awaited = { place, id: 0 };
     this.change("place", place);
+  }
+
+  /** What the address led to cannot be shown: it leads to what is shown again. */
+  private giveUp(): void {
+    this.awaited = undefined;
+    this.keep(this.values.place);
   }
 
   private async answer(id: number, ask: any): Promise<void> {
     const reply = { kind: "answer", id };
     const abort = new AbortController();
     this.open.set(id, abort);
+    const fail = (problem: string, field = "") => {
+      if (ask.what === "scene") this.giveUp();
+      this.say("msg:custom", { ...reply, problem, field });
+    };
     try {
       if (ask.what === "scene") this.fetching?.abort();
       const response = await this.post(ask, abort);
-      if (!response.ok) return this.say("msg:custom", { ...reply, problem: await refused(response), field: "" });
+      if (!response.ok) return fail(await refused(response));
       let result: unknown, container: Uint8Array | undefined;
       for await (const frame of frames(parts(response))) {
         if (frame.kind === "p") this.say("msg:custom", { kind: "progress", id, ...json(frame) });
         if (frame.kind === "b") container = frame.content;
         if (frame.kind === "j") result = json(frame);
         if (frame.kind !== "r") continue;
-        const end = json(frame);
-        if (end.problem) this.awaited = "";
-        else if (ask.what === "scene") this.own = ask.input ? { input: ask.input, queries: ask.queries } : {};
-        this.say("msg:custom", { ...reply, ...end, result }, container ? [container] : []);
-        if (!end.problem && ask.what === "scene") void this.fetchOthers(ask);
+        const { problem, field } = json(frame);
+        if (problem) return fail(problem, field);
+        if (ask.what === "scene") this.own = ask.input ? { input: ask.input, queries: ask.queries } : {};
+        this.say("msg:custom", { ...reply, result }, container ? [container] : []);
+        if (ask.what === "scene") void this.fetchOthers(ask);
         return;
       }
       throw new Error("the answer has no end");
     } catch (error) {
-      if (!abort.signal.aborted) this.say("msg:custom", { ...reply, problem: GONE, field: "" });
+      if (!abort.signal.aborted) fail(GONE);
     } finally {
       this.open.delete(id);
     }

@@ -1,10 +1,9 @@
 // The fields of a lens: each is one name of the address, and says what is wrong with it.
 
 import type { Address } from "../data/place";
-import { attribute, h, say } from "../dom";
-import type { Actions, Frame } from "../panel";
+import { attribute, h, options, say } from "../dom";
 
-interface Field {
+export interface Field {
   name: string;
   element: HTMLElement;
   input: HTMLSelectElement | HTMLInputElement;
@@ -23,19 +22,10 @@ export function whole(name: string, label: string, choose: (part: Address) => vo
   return { name, input, element: h("label", {}, `${label} `, input) };
 }
 
-/** Choose something in a lens: it goes into the address. */
-export function choose(actions: Actions, frame: Frame | undefined, part: Address): void {
-  const all = Object.entries({ ...frame?.state.chosen, ...part });
-  actions.set({ chosen: Object.fromEntries(all.filter(([, value]) => (value ?? "") !== "")) });
-}
-
-export function fill(field: Field, options: [string, string][], chosen: string): void {
-  const input = field.input as HTMLSelectElement;
+export function fill(field: Field, all: [string, string][], chosen: string): void {
   // what was given stays visible, even if it is not on offer
-  const all = options.some(([value]) => value === chosen) || !chosen ? options : [...options, [chosen, chosen] as [string, string]];
-  const now = [...input.options].map((one) => one.value + one.text).join();
-  if (now !== all.map((one) => one.join("")).join()) input.replaceChildren(...all.map(([value, text]) => h("option", { value }, text)));
-  if (input.value !== chosen) input.value = chosen;
+  const offered = all.some(([value]) => value === chosen) || !chosen;
+  options(field.input as HTMLSelectElement, offered ? all : [...all, [chosen, chosen]], chosen);
 }
 
 export function set(field: Field, value: string | number): void {

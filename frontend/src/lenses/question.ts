@@ -1,20 +1,13 @@
 // What a lens asks its host: again when something else is chosen, with how far the host is.
 
 import type { Ask } from "../asks";
-import { h, say } from "../dom";
-import { save } from "../export/menu";
-import { isTyped, type Scene } from "../data/scene";
+import { copyButton, h, quiet, say } from "../dom";
+import { saveText } from "../export/menu";
 import type { Actions } from "../panel";
 import { progressWords } from "./words";
 
 const MOST = 48;
 const SETTLED_MS = 220;
-
-/** The sleep of a scene, by the names of an ask. */
-export function sleepOf({ model, source, task, sleep, ...rest }: Scene): { [name: string]: unknown } {
-  const typed = isTyped({ model, source, task, sleep, ...rest });
-  return { name: model.name, N: sleep.passes, ...(typed ? { input: task.input, queries: task.queries } : { seed: source.seed, example: source.example }) };
-}
 
 export class Question {
   /** How far the host is, what went wrong, and a way to stop or to ask again. */
@@ -24,8 +17,8 @@ export class Question {
   waiting = false;
   private readonly words = h("span", {});
   private readonly bar = h("progress", { max: 1, "aria-label": "Progress" });
-  private readonly stop = h("button", { type: "button", class: "quiet", onclick: () => this.cancel() }, "Cancel");
-  private readonly again = h("button", { type: "button", class: "quiet", onclick: () => this.send() }, "Ask again");
+  private readonly stop = quiet("Cancel", () => this.cancel());
+  private readonly again = quiet("Ask again", () => this.send());
   private readonly known = new Map<string, any>();
   private current?: Ask;
   private key = "";
@@ -86,19 +79,14 @@ export class Question {
 
   /** A button that saves the numbers of the current question as CSV. */
   csv(): HTMLElement {
-    return h("button", {
-      type: "button", class: "quiet", onclick: () => this.current && this.actions.ask?.({ ...this.current, csv: true }, ({ result }) => {
-        if (result?.csv) save(result.file, new Blob([result.csv], { type: "text/csv" }));
-      }, undefined, `${this.kind} csv`),
-    }, "Data (CSV)");
+    return quiet("Data (CSV)", () => this.current && this.actions.ask?.({ ...this.current, csv: true }, ({ result }) => {
+      if (result?.csv) saveText(result.file, result.csv, "text/csv");
+    }, undefined, `${this.kind} csv`));
   }
 
   /** A button that copies the current question as Python. */
   python(): HTMLElement {
-    const button = h("button", { type: "button", class: "quiet" }, "Copy as Python");
-    button.addEventListener("click", () => void navigator.clipboard?.writeText(this.result?.python ?? "").then(
-      () => say(button, "Copied"), () => say(button, "Could not copy")).then(() => setTimeout(() => say(button, "Copy as Python"), 1600)));
-    return button;
+    return copyButton("Copy as Python", () => this.result?.python ?? "");
   }
 
   destroy(): void {

@@ -1,6 +1,6 @@
 // Rows of cells, one below the other as they develop; only the first row is in the text.
 
-import { fateOf } from "./fates";
+import { fateOf } from "../data/cache";
 import { flag, h, s, say } from "../dom";
 import { itemWeights, onItem, tint, type Actions, type Frame } from "../panel";
 import type { Item, Scene } from "../data/scene";
@@ -17,7 +17,6 @@ interface One {
 export class CellsView implements View {
   readonly element = h("div", { class: "automaton" });
   private readonly all: One[];
-  private seen = "";
 
   constructor(scene: Scene, private readonly actions: Actions) {
     this.all = scene.picture.items.map((item, i) => this.one(item, i));
@@ -43,10 +42,7 @@ export class CellsView implements View {
   }
 
   update(frame: Frame, { query, text, right }: Told): void {
-    const { scene, boundary, lit, paint } = frame;
-    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${paint?.key}`;
-    if (key === this.seen) return;
-    this.seen = key;
+    const { scene, boundary, lit } = frame;
     const { path } = scene.queries[query], weights = itemWeights(frame);
     this.all.forEach((one, item) => {
       const asked = path.includes(item);

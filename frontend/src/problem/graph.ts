@@ -1,6 +1,6 @@
 // A graph: nodes on a circle in the order of the arrows; the path of a question step by step.
 
-import { fateOf } from "./fates";
+import { fateOf } from "../data/cache";
 import { attribute, flag, s } from "../dom";
 import { sharesOfAll } from "../data/focus";
 import { itemWeights, onItem, tint, type Actions, type Frame } from "../panel";
@@ -38,7 +38,6 @@ export class GraphView implements View {
   private readonly edges: Edge[] = [];
   private readonly nodes = new Map<string, SVGElement>();
   private readonly size: number;
-  private seen = "";
 
   constructor(private readonly scene: Scene, private readonly actions: Actions) {
     const { items, label } = scene.picture;
@@ -77,10 +76,7 @@ export class GraphView implements View {
   }
 
   update(frame: Frame, { query, text, right }: Told): void {
-    const { boundary, lit, scene, paint } = frame;
-    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${paint?.key}`;
-    if (key === this.seen) return;
-    this.seen = key;
+    const { boundary, lit, scene } = frame;
     const { path, start, answer } = scene.queries[query];
     const shares = sharesOfAll(scene, boundary), weights = itemWeights(frame);
     this.edges.forEach(({ element, line, number }, item) => {

@@ -10,7 +10,7 @@ import { GraphView } from "./graph";
 import { PassageView } from "./passage";
 import { SentencesView } from "./sentences";
 
-/** One way to draw a problem. `told` is what the model answers to the chosen question. */
+/** One way to draw a problem, again where something has changed; `told` is what the model answers to the chosen question. */
 export interface View {
   element: HTMLElement | SVGElement;
   update(frame: Frame, told: Told): void;
@@ -29,11 +29,12 @@ const VIEWS: { [kind: string]: new (scene: Scene, actions: Actions) => View } = 
 export class ProblemPanel implements Panel {
   readonly element: HTMLElement;
   private readonly view: View;
-  private readonly ask = h("p", { class: "asked" });
+  private readonly line = h("p", { class: "asked" });
   private readonly question = h("b", {});
   private readonly said = h("span", {});
   private readonly when = h("span", { class: "muted" });
-  private seen = "";
+  private asked = "";
+  private drawn = "";
 
   static fits(scene: Scene): boolean {
     return scene.picture.kind in VIEWS && scene.queries.length > 0;
@@ -41,10 +42,11 @@ export class ProblemPanel implements Panel {
 
   constructor(scene: Scene, actions: Actions) {
     this.view = new VIEWS[scene.picture.kind](scene, actions);
-    this.ask.append(this.question, " ", this.said, " ", this.when);
-    const note = scene.picture.note ? h("p", { class: "note" }, scene.picture.note) : undefined;
+    this.line.append(this.question, " ", this.said, " ", this.when);
+    const notes = [scene.picture.note, scene.task.unlike_training].filter(Boolean).join(" ");
+    const note = notes ? h("p", { class: "note" }, notes) : undefined;
     const lead = `${scene.task.summary ?? scene.task.title}. What is `;
-    this.element = card(`problem kind-${scene.picture.kind}`, "The problem", [lead, term("forgotten"), " is dashed."], this.ask, this.view.element, note);
+    this.element = card(`problem kind-${scene.picture.kind}`, "The problem", [lead, term("forgotten"), " is dashed."], this.line, this.view.element, note);
   }
 
   update(frame: Frame): void {
@@ -53,8 +55,8 @@ export class ProblemPanel implements Panel {
     const query = hovered ?? state.query;
     const told = { query, text: scene.said[boundary]?.[query] ?? "", right: isRight(scene, boundary, query) };
     const key = `${boundary} ${query}`;
-    if (key !== this.seen) {
-      this.seen = key;
+    if (key !== this.asked) {
+      this.asked = key;
       say(this.question, `${scene.queries[query].label}?`);
       say(this.said, saidWords(scene, boundary, query));
       this.said.className = told.right ? "good" : "bad";
@@ -64,6 +66,8 @@ export class ProblemPanel implements Panel {
       const since = from > boundary ? `${now} ${boundaryName(scene, from)}` : turnsRight(scene, query);
       say(this.when, `${steps > 1 ? `${plural(steps, "step")} · ` : ""}${since}`);
     }
-    this.view.update(frame, told);
+    const look = `${key} ${[...(frame.lit?.items ?? [])]} ${frame.paint?.key}`;
+    if (look !== this.drawn) this.view.update(frame, told);
+    this.drawn = look;
   }
 }

@@ -1,6 +1,6 @@
 // A running text: where the words of an answer were first said, and where they are asked for.
 
-import { fateOf, fateOfTokens } from "./fates";
+import { fateOf, fateOfTokens } from "../data/cache";
 import { h, say } from "../dom";
 import { itemWeights, onItem, tint, type Actions, type Frame } from "../panel";
 import type { Scene } from "../data/scene";

@@ -1,6 +1,6 @@
 // Sentences, one a line, with the steps of the way to an answer; and what follows from what.
 
-import { fateOf } from "./fates";
+import { fateOf } from "../data/cache";
 import { arrowHeads } from "./graph";
 import { chain, type Layout } from "./chain";
 import { h, s, say } from "../dom";
@@ -23,7 +23,6 @@ export class SentencesView implements View {
   private readonly drawing = h("div", { class: "chainbox" });
   private nodes = new Map<number, SVGElement>();
   private drawn = -1;
-  private seen = "";
 
   constructor(private readonly scene: Scene, private readonly actions: Actions) {
     this.lines = scene.picture.items.map((item, i) => this.line(item.name, i));
@@ -38,11 +37,8 @@ export class SentencesView implements View {
     return { element, step, share, number };
   }
 
-  update(frame: Frame, { query, text, right }: Told): void {
-    const { scene, boundary, lit, paint } = frame;
-    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${text} ${paint?.key}`;
-    if (key === this.seen) return;
-    this.seen = key;
+  update(frame: Frame, { query, right }: Told): void {
+    const { scene, boundary, lit } = frame;
     const { path, spare } = scene.queries[query];
     const shares = sharesOfAll(scene, boundary), weights = itemWeights(frame);
     this.lines.forEach(({ element, step, share, number }, item) => {

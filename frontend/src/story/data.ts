@@ -37,7 +37,7 @@ export function isAt(address: Address, place: Address): boolean {
 }
 
 /** The sleep among those at hand that a place means. */
-export function sleepOf(scenes: Scene[], place: Address): Scene | undefined {
+export function sceneAt(scenes: Scene[], place: Address): Scene | undefined {
   return scenes.find((one) => one.model.name === place.model && one.sleep.passes === Number(place.N)
     && (place.input || isTyped(one) ? one.task.input === place.input && (one.task.queries ?? "") === (place.queries ?? "")
       : one.source.seed === Number(place.seed) && one.source.example === Number(place.example)));
@@ -59,4 +59,14 @@ export function exploreAddress(site: string, place: Address): string {
 export function sceneOf(address: Address, count: number): number {
   const found = Number(address.scene ?? 0);
   return Number.isInteger(found) && found >= 1 && found <= count ? found - 1 : -1;
+}
+
+/** The letter of a choice, which is also its key. */
+export function letter(choice: number): string {
+  return String.fromCharCode(65 + choice);
+}
+
+/** "Right.", or what would have been. */
+export function verdict(scene: StoryScene, choice: number): string {
+  return choice === scene.right ? "Right." : `Not quite: ${letter(scene.right)} is right.`;
 }

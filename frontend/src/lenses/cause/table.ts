@@ -1,7 +1,7 @@
 // The answers before and after a change and with its control, side by side; effect minus control as a bar.
 
 import { rows as easyFirst } from "../../data/answers";
-import { h } from "../../dom";
+import { h, scrolled } from "../../dom";
 import type { Scene } from "../../data/scene";
 import { nats } from "../words";
 
@@ -36,9 +36,9 @@ export function answersTable(scene: Scene, { columns, rows }: Outcome, choose: (
   const legend = h("p", { class: "note legend" }, h("span", { class: "said good" }, "✓ right in this text"), " ",
     patched ? h("span", { class: "said given" }, "⇄ right in the other text") : undefined, " ", h("span", { class: "said bad" }, "✗ neither"),
     " · effect − control in nat; – where both texts give the same answer or none");
-  return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Answers before and after the change" },
-    h("table", { class: "outcome" }, h("caption", { class: "unseen" }, "Answers before, after, and with the control"),
-      h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...body)), legend);
+  const found = scrolled("Answers before, after, and with the control", heads, body, "outcome");
+  found.append(legend);
+  return found;
 }
 
 /** A bar to the right for a positive number, to the left for a negative one. */
@@ -50,9 +50,7 @@ function bar(value: number | null, limit: number): HTMLElement {
 
 /** Every logit difference, for those who want all controls. */
 export function logitsTable(scene: Scene, { axis, columns, rows }: Outcome): HTMLElement {
-  return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": axis },
-    h("table", { class: "outcome" }, h("caption", {}, `${axis} (nat)`),
-      h("thead", {}, h("tr", {}, ...["Question", ...columns.map(([, title]) => title)].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, ...rows.map(({ query, logit, said }) => h("tr", {}, h("th", { scope: "row" }, scene.queries[query].short),
-        ...logit.map((value, i) => h("td", {}, `${said[i]} · ${nats(value, 1)}`)))))));
+  const body = rows.map(({ query, logit, said }) => h("tr", {}, h("th", { scope: "row" }, scene.queries[query].short),
+    ...logit.map((value, i) => h("td", {}, `${said[i]} · ${nats(value, 1)}`))));
+  return scrolled(`${axis} (nat)`, ["Question", ...columns.map(([, title]) => title)], body, "outcome", true);
 }

@@ -7,6 +7,8 @@ import { number, type Scene } from "../../data/scene";
 import { percent } from "../../words";
 
 const WIDTH = 300, HEIGHT = 96, LEFT = 36, FLOOR = HEIGHT - 16, TOP = 10;
+/** Room for a letter at most. */
+const LETTER = 5.5;
 
 interface Line {
   values: number[];
@@ -110,7 +112,10 @@ export class Curves {
     const svg = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title.map((one) => (typeof one === "string" ? one : one.textContent)).join("") },
       s("path", { class: "floor", d: `M${LEFT} ${FLOOR}H${WIDTH}` }), here,
       s("text", { x: 0, y: TOP + 4 }, words(most)), s("text", { x: 0, y: FLOOR + 3 }, "0"));
-    for (const [first, start] of this.windows()) svg.append(s("text", { class: "window-name", x: this.x(start).toFixed(1), y: HEIGHT - 3 }, first));
+    for (const [name, start] of this.windows()) {
+      const x = this.x(start), ends = x + LETTER * name.length > WIDTH;
+      svg.append(s("text", { x: ends ? WIDTH : x.toFixed(1), y: HEIGHT - 3, "text-anchor": ends ? "end" : undefined }, name));
+    }
     for (const { values, look, name, colour } of lines) {
       let d = "", pen = "M";
       values.forEach((value, boundary) => {
@@ -127,13 +132,15 @@ export class Curves {
     return [h("figure", { class: "change" }, h("figcaption", {}, ...title, legend.length ? ": " : "", ...legend), svg), here];
   }
 
-  /** The name of each window, and the boundary where it begins. */
+  /** The name of each window, of those read awake in a row together, and the boundary where it begins. */
   private windows(): [string, number][] {
-    const found: [string, number][] = [];
-    this.scene.boundaries.forEach(([entry, pass], boundary) => {
-      const { window, awake } = this.scene.entries[entry];
-      if (pass === 0) found.push([`${window + 1}${awake ? " awake" : ""}`, boundary]);
+    const { boundaries, entries } = this.scene;
+    const found = entries.flatMap(({ window, awake }, entry): [string, number][] => {
+      if (awake && entries[entry - 1]?.awake) return [];
+      const more = entries.slice(entry).findIndex((one) => !one.awake), last = more < 0 ? entries.length - 1 : entry + more - 1;
+      const name = awake && last > entry ? `${window + 1}–${entries[last].window + 1}` : `${window + 1}`;
+      return [[awake ? `${name} awake` : name, boundaries.findIndex(([e]) => e === entry)]];
     });
-    return found.length > 6 ? found.filter((_, i) => i % Math.ceil(found.length / 6) === 0) : found;
+    return found.filter((_, i) => i % Math.ceil(found.length / 6) === 0);
   }
 }

@@ -5,7 +5,7 @@ import { attribute, h, say } from "../../dom";
 import { pictureItems, save, saveMenu, saveText } from "../../export/menu";
 import type { Actions, Frame } from "../../panel";
 import type { Scene } from "../../data/scene";
-import { isTyped } from "../../data/scene";
+import { sleepOf } from "../../data/place";
 import type { Lens } from "../index";
 import { progressWords } from "../words";
 import { Curves } from "./curves";
@@ -139,9 +139,7 @@ export class MemoryLens implements Lens {
   private place(name: AskedName, boundary: number): Ask {
     const { scene, frame: { state, theme } } = this;
     const [window, pass] = scene.boundaries[boundary];
-    const { seed, example } = scene.source;
-    const text = isTyped(scene) ? { input: scene.task.input, queries: scene.task.queries } : { ...(seed >= 0 ? { seed } : {}), example };
-    return { what: "instrument", digest: scene.digest, instrument: name, name: scene.model.name, ...text, N: scene.sleep.passes, layer: scene.layers[state.layer], head: state.head, window, pass, theme };
+    return { what: "instrument", ...sleepOf(scene), instrument: name, layer: scene.layers[state.layer], head: state.head, window, pass, theme };
   }
 
   private ask(name: AskedName, key: string, boundary: number, every: boolean): void {

@@ -30,8 +30,6 @@ interface Plotly {
 const LEAST_WIDTH = 520;
 const CONFIG = { displayModeBar: false, responsive: false };
 
-const loading = new Map<string, Promise<Plotly>>();
-
 const page = globalThis as unknown as { Plotly?: Plotly };
 
 /** Whether figures can be drawn here: the host has the library, or the page has loaded it. */
@@ -39,20 +37,19 @@ export function drawable(address = ""): boolean {
   return Boolean(address || page.Plotly);
 }
 
+let loading: Promise<Plotly> | undefined;
+
 /** The library, from the address that the host gives; a page may have loaded it before. */
 export function library(address: string): Promise<Plotly> {
-  let found = loading.get(address);
-  if (!found) {
-    found = page.Plotly ? Promise.resolve(page.Plotly) : new Promise<Plotly>((done, failed) => {
-      const script = h("script", { src: address, async: true });
-      script.onload = () => (page.Plotly ? done(page.Plotly) : failed(new Error("plotly.js could not be started")));
-      script.onerror = () => failed(new Error("plotly.js could not be loaded"));
-      document.head.append(script);
-    });
-    found.catch(() => loading.delete(address));
-    loading.set(address, found);
-  }
-  return found;
+  if (page.Plotly) return Promise.resolve(page.Plotly);
+  loading ??= new Promise<Plotly>((done, failed) => {
+    const script = h("script", { src: address, async: true });
+    script.onload = () => (page.Plotly ? done(page.Plotly) : failed(new Error("plotly.js could not be started")));
+    script.onerror = () => failed(new Error("plotly.js could not be loaded"));
+    document.head.append(script);
+  });
+  loading.catch(() => (loading = undefined));
+  return loading;
 }
 
 /** Plotly puts its style rules into the document's head, which a shadow root cannot see. */
