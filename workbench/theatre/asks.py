@@ -142,7 +142,9 @@ class Asks(Sleeps):
 
     def check(self, ask: Mapping[str, Any]) -> None:
         """Raise WorkbenchError where an ask names a sleep that there is not; reads nothing."""
-        problem_of(*self._named(ask))
+        checkpoint, wish = self._named(ask)
+        if wish.input:
+            problem_of(checkpoint, wish)
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
         """Return the scene that is asked for; raises WorkbenchError where something is wrong.

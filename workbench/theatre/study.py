@@ -222,7 +222,7 @@ def readout_at(study: Study, place: Place) -> xr.Dataset:
 def crosstalk_at(study: Study, place: Place) -> xr.Dataset:
     """Return whose values come back, in the head, for the keys of the last sleep."""
     boundary = after_a_pass(study, place)
-    given = {
+    given: dict[str, Any] = {
         "window": study.labels[boundary[0]],
         "sleep_pass": boundary[1],
         "source_window": study.labels[study.slept(boundary[0])],

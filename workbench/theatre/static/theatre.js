@@ -508,7 +508,7 @@ circle.score { fill: var(--good); stroke: var(--paper); stroke-width: 1; }
   .stages:not(.two) .column.first { grid-row: 1 / span 3; }
   .stages:not(.two) .panels { grid-template-rows: auto auto 1fr; }
 }
-@container (max-width: 1239.9px) {
+@container (min-width: 860px) and (max-width: 1239.9px) {
   .bar .n { order: 1; flex-basis: 100%; }
 }
 @container (min-width: 1240px) and (max-width: 1799.9px) {
