@@ -406,7 +406,7 @@ mark.bad { background: color-mix(in srgb, var(--bad) 18%, var(--paper)); color: 
 tr .said.given, .said.given { color: var(--accent-ink); font-weight: 600; }
 .said.bad, tr .said.bad { color: var(--bad-ink); }
 .outcome caption { text-align: left; font-size: .9em; color: var(--muted); padding-bottom: 4px; }
-.gap { white-space: nowrap; }
+.gap { min-width: 5em; }
 .twoway { display: inline-block; position: relative; width: clamp(34px, 4cqw, 120px); height: 9px; vertical-align: middle; background: linear-gradient(to right, transparent calc(50% - .5px), var(--muted) 0 calc(50% + .5px), transparent 0); }
 .twoway i { position: absolute; top: 0; bottom: 0; border-radius: 2px; background: var(--plus); }
 .twoway.against i { background: var(--minus); }
