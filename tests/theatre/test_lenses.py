@@ -317,6 +317,19 @@ def test_the_python_of_a_credit_gives_its_numbers_and_the_check_its_words(asks):
     assert ",attribution," in file["csv"] and "passes-and-heads" in file["file"]
 
 
+def test_of_a_large_memory_only_what_is_needed_is_read(asks, checkpoints, monkeypatch):
+    place = {"window": 0, "pass": 1, "N": 2, "example": 3}
+    found = [ask(asks, what, "ring", **place) for what in ("cause", "credit")]
+    monkeypatch.setattr("workbench.theatre.scene.LARGEST", 1000)
+    monkeypatch.setattr("workbench.theatre.lenses.examples.read_boundaries", None)
+    fresh = Asks(checkpoints.__getitem__)
+    cause, credit = (ask(fresh, what, "ring", **place) for what in ("cause", "credit"))
+    assert cause["rows"] == found[0]["rows"]
+    np.testing.assert_allclose(credit["values"], found[1]["values"], atol=1e-4)
+    refused = ask(fresh, "cause", "ring", scene=True, **place)
+    assert "too large to send at once" in refused["problem"]
+
+
 def test_work_that_nobody_waits_for_ends_and_can_be_asked_again(asks):
     place = {"window": 0, "pass": 1, "N": 2, "example": 7, "to": "tokens", "samples": 1}
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count
 from typing import Any, Final
 
@@ -43,6 +43,9 @@ CHECK_SEEDS: Final = (0, 1, 2)
 USUAL: Final = "passes and heads"
 MOST_VALUES: Final = 65_536
 """Attributions that an answer holds at most; of more, those of the chosen head."""
+
+CASES: Final = 2
+"""Cases of a large S that are computed together."""
 
 _ONE_AT_A_TIME = threading.Lock()
 """Samples are drawn from torch's own generator, which threads share."""
@@ -169,9 +172,8 @@ def result(examples: Examples, asked: Asked, progress: Report) -> xr.Dataset:
         def further(done: int, total: int) -> None:
             progress(done, total, "readings")
 
-        return _attribute(
-            examples, asked, examples.checkpoint.model, examples.boundaries, on_progress=further
-        ).isel({dims.EXAMPLE: 0})
+        model = examples.checkpoint.model
+        return _attribute(examples, asked, model, on_progress=further).isel({dims.EXAMPLE: 0})
 
     return examples.ask("credit", asked, lambda: _alone(make, progress))
 
@@ -187,7 +189,7 @@ def checked(examples: Examples, asked: Asked, found: xr.Dataset, progress: Repor
         def further(done: int, total: int) -> None:
             progress(before * total + done, rounds * total, "readings")
 
-        made = _attribute(examples, asked, model, None, against=against, on_progress=further)
+        made = _attribute(examples, asked, model, against=against, on_progress=further)
         return made["attribution"]
 
     def make() -> xr.Dataset:
@@ -197,10 +199,16 @@ def checked(examples: Examples, asked: Asked, found: xr.Dataset, progress: Repor
     return examples.ask("check", asked, lambda: _alone(make, progress))
 
 
-def _attribute(
-    examples: Examples, asked: Asked, model: Any, reading: Any, **options: Any
-) -> xr.Dataset:
-    return attribute_one(model, examples.batch, examples.sleep, asked, reading=reading, **options)
+def _attribute(examples: Examples, asked: Asked, model: Any, **options: Any) -> xr.Dataset:
+    batch, alone = examples.batch, slice(asked.example, asked.example + 1)
+    if examples.large:
+        options["cases"] = CASES
+    if examples.large and SUBJECTS[asked.subject].kind == "changes":
+        # nothing is compared with other examples, whose S would fill the memory
+        batch, asked = batch.examples(alone), replace(asked, example=0)
+    elif model is examples.checkpoint.model:
+        options["reading"] = examples.boundaries
+    return attribute_one(model, batch, examples.sleep, asked, **options)
 
 
 def _alone(make: Any, progress: Report) -> xr.Dataset:
