@@ -29,20 +29,11 @@ function packed(colours: string[]): Uint32Array {
   });
 }
 
-const scales = new Map<string, Uint32Array>();
+const DIVERGING = { light: packed(table.diverging.light), dark: packed(table.diverging.dark) };
+export const SEQUENTIAL = packed(table.sequential);
 
 export function diverging(theme: Theme): Uint32Array {
-  return cachedScale(theme, table.diverging[theme]);
-}
-
-export function sequential(): Uint32Array {
-  return cachedScale("sequential", table.sequential);
-}
-
-function cachedScale(name: string, colours: string[]): Uint32Array {
-  let found = scales.get(name);
-  if (!found) scales.set(name, (found = packed(colours)));
-  return found;
+  return DIVERGING[theme];
 }
 
 /** The pixel of a value between -limit and limit. */

@@ -1,6 +1,6 @@
 // Matrices on a canvas: one pixel of an image per cell, blown up without smoothing.
 
-import { diverging, pixel, sequential, type Theme } from "./colours";
+import { diverging, pixel, SEQUENTIAL, type Theme } from "./colours";
 import type { Show } from "./data/place";
 import { block, number, type Named, type Scene } from "./data/scene";
 
@@ -69,7 +69,7 @@ export class Painter {
 
 /** The colour of one number from 0 to limit, for an overview. */
 export function shade(value: number, limit: number): string {
-  const one = pixel(sequential(), (2 * value) / limit - 1, 1);
+  const one = pixel(SEQUENTIAL, (2 * value) / limit - 1, 1);
   return `rgb(${one & 255} ${(one >> 8) & 255} ${(one >> 16) & 255})`;
 }
 

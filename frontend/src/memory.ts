@@ -1,7 +1,7 @@
 // The memory: every head small, one large, all on one scale; and how the large one changes.
 
 import { FONT, inks, tone, type Theme } from "./colours";
-import { attribute, flag, h, onWidth, say, term } from "./dom";
+import { attribute, flag, h, onWidth, options, say, term } from "./dom";
 import { written, writersOf } from "./data/focus";
 import { limit, overview, Painter, shade, shown, sized, type Numbers } from "./matrix";
 import { card, type Actions, type Frame, type Panel } from "./panel";
@@ -20,8 +20,8 @@ export class MemoryPanel implements Panel {
   private readonly large = h("canvas", { class: "large", tabindex: 0, role: "img" });
   private readonly small = h("canvas", { class: "small", role: "img" });
   private readonly shows: HTMLButtonElement[];
-  private readonly layer = h("select", { "aria-label": "Layer" });
-  private readonly head = h("select", { "aria-label": "Head" });
+  private readonly layer = h("select", { "aria-label": "Layer", onchange: () => this.actions.set({ layer: Number(this.layer.value) }) });
+  private readonly head = h("select", { "aria-label": "Head", onchange: () => this.actions.set({ head: Number(this.head.value) }) });
   private readonly note = h("p", { class: "note" });
   private readonly what = h("p", { class: "what" });
   private readonly scale = new ScaleBar("");
@@ -40,7 +40,6 @@ export class MemoryPanel implements Panel {
     this.shows = SHOWS.map((show) => h("button", {
       type: "button", onclick: () => actions.set({ show }), "data-tip": SHOW_WORDS[show][1],
     }, SHOW_WORDS[show][0]));
-    this.fillMenus();
     const bar = h("div", { class: "row controls" },
       h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, ...this.shows),
       h("span", { class: "row" }, h("label", {}, "Layer ", this.layer), h("label", {}, "Head ", this.head)));
@@ -61,14 +60,6 @@ export class MemoryPanel implements Panel {
 
   destroy(): void {
     this.stop();
-  }
-
-  private fillMenus(): void {
-    const { scene, actions } = this;
-    this.layer.append(...scene.layers.map((layer, i) => h("option", { value: i }, String(layer))));
-    this.head.append(...Array.from({ length: scene.heads }, (_, i) => h("option", { value: i }, String(i))));
-    this.layer.addEventListener("change", () => actions.set({ layer: Number(this.layer.value) }));
-    this.head.addEventListener("change", () => actions.set({ head: Number(this.head.value) }));
   }
 
   private listen(): void {
@@ -145,8 +136,8 @@ export class MemoryPanel implements Panel {
     this.frame = frame;
     const { state } = frame;
     this.shows.forEach((button, i) => attribute(button, "aria-pressed", String(SHOWS[i] === state.show)));
-    if (this.layer.value !== String(state.layer)) this.layer.value = String(state.layer);
-    if (this.head.value !== String(state.head)) this.head.value = String(state.head);
+    options(this.layer, frame.scene.layers.map((layer, i) => [String(i), String(layer)]), String(state.layer));
+    options(this.head, Array.from({ length: frame.scene.heads }, (_, i) => [String(i), String(i)]), String(state.head));
     if (this.width) this.paint(frame);
     say(this.note, this.sentence(frame));
   }

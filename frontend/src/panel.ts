@@ -6,9 +6,8 @@ import { flag, h } from "./dom";
 import { exportMenu } from "./export/menu";
 import type { Lit } from "./data/focus";
 import type { Focus, State } from "./data/place";
-import type { Named, Scene } from "./data/scene";
-
-type Numbers = Named["data"];
+import type { Scene } from "./data/scene";
+import type { Numbers } from "./matrix";
 
 /** Everything that a panel draws from. */
 export interface Frame {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { elsewhere, isDrawn, NAMES, titleOf } from "../src/lenses/memory/names";
-import { together } from "../src/lenses/memory/results";
+import { together } from "../src/lenses/memory/plotly";
 
 const plot = (figures: string[], at: number[]) => ({ label: "", figures: figures as any, at, moving: null });
 

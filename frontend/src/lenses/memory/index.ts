@@ -10,8 +10,7 @@ import type { Lens } from "../index";
 import { progressWords } from "../words";
 import { Curves } from "./curves";
 import { elsewhere, isDrawn, NAMES, titleOf, type AskedName, type Name } from "./names";
-import { drawable, library, PlotView, type Plot } from "./plotly";
-import { together, type Result } from "./results";
+import { drawable, library, PlotView, together, type Plot, type Result } from "./plotly";
 import { Written } from "./written";
 
 /** Results that are kept of a scene; the one not looked at for the longest goes first. */
