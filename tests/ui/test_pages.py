@@ -54,6 +54,12 @@ def test_explore_answers_and_keeps_its_place(page: Page, server: str, problems: 
         back()
         expect(theatre(page)).to_contain_text(words)
         expect(page).to_have_url(re.compile(address))
+    model = theatre(page).get_by_label("Model", exact=True)
+    model.select_option("variables-any")
+    expect(page).to_have_url(re.compile("model=variables-any"))
+    page.go_back()  # before the model has read anything
+    expect(page).to_have_url(re.compile("model=rule110-w12-t8-any"))
+    expect(model).to_have_value("rule110-w12-t8-any")
     page.set_viewport_size({"width": 420, "height": 900})
     page.wait_for_timeout(300)
     page.evaluate("scrollTo(0, 0)")
