@@ -14,6 +14,7 @@ from workbench.lab import results
 from workbench.lab.record import read_record
 from workbench.lab.results import bundled
 from workbench.lab.results import rows as words
+from workbench.lab.results.axes import open_axes
 from workbench.lab.results.question_tables import BLIND, leaking
 from workbench.lab.results.questions import (
     QUESTIONS,
@@ -236,7 +237,8 @@ def test_a_record_of_another_schema(tmp_path):
 @pytest.mark.parametrize("path", bundled.records().values(), ids=lambda path: path.stem)
 def test_the_bundled_records_answer_questions(path):
     record = read_record(path)
-    data = results.dataset(record)
+    axes = {name: values[0] for name, values in open_axes(record["runs"]).items()}
+    data = results.dataset(record, axes=axes)
     assert len(answerable(data)) >= 2
     assert all(len(run["commit"]["hash"]) == 40 for run in record["runs"])
     changed = any(run["commit"]["uncommitted_changes"] for run in record["runs"])
