@@ -17,6 +17,7 @@ from torch import Tensor
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.model import Memory
 from workbench.sleep import (
     Boundary,
     SleepingModel,
@@ -152,6 +153,22 @@ def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
         memory=memory,
         carried=memory if boundary.sleep_pass == 0 else boundary.carried.examples(index),
     )
+
+
+def stacked(memory: Memory) -> tuple[Tensor, tuple[int, ...]]:
+    """Return S of all layers ``[example, layer, gdn_head, key, value]``, and the layers.
+
+    Raises WorkbenchError: layers have states of different shapes, or there are none.
+    """
+    layers = tuple(sorted(memory.fast_weights))
+    shapes = {tuple(memory.fast_weights[i].shape) for i in layers}
+    if len(shapes) != 1:
+        raise WorkbenchError(
+            f"states of shapes {sorted(shapes)}",
+            "fast-weight layers of one shape",
+            "take a model whose fast-weight layers are alike",
+        )
+    return torch.stack([memory.fast_weights[i] for i in layers], dim=1).detach(), layers
 
 
 def known_passes(sleep: SleepConfig) -> int:

@@ -23,8 +23,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.attributing.continuation import stacked
-from workbench.instruments.boundaries import known_passes, slept_on, windows_read
+from workbench.instruments.boundaries import known_passes, slept_on, stacked, windows_read
 from workbench.instruments.controls import UNTRAINED
 from workbench.instruments.probes import probe_states
 from workbench.instruments.probing.features import fast_weights, untrained

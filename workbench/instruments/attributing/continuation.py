@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -28,9 +28,9 @@ from workbench.instruments.boundaries import (
     known_passes,
     of_examples,
     read_on,
+    stacked,
     windows_read,
 )
-from workbench.model import Memory
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, before_window, split_windows
 
@@ -48,6 +48,10 @@ class Target:
     at: Tensor
     answer: Tensor
     against: Tensor
+
+    def for_each(self, examples: int) -> Target:
+        """Return the target of one example, asked of as many."""
+        return Target(*(tensor.expand(examples) for tensor in (self.at, self.answer, self.against)))
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,16 @@ class Rest:
     axes: tuple[str, ...]
     coords: dict[str, np.ndarray]
     meaning: str
+
+    def of_one(self, example: int) -> Rest:
+        """Return the rest for one example; baselines stay those over all of them."""
+        one = slice(example, example + 1)
+        return replace(
+            self,
+            run=lambda given, number: self.run(given, number + example),
+            input=self.input[one],
+            baselines={name: there[one].clone() for name, there in self.baselines.items()},
+        )
 
 
 def answer_target(
@@ -126,7 +140,13 @@ def rest_of_state(
     """
     check_examples(start, batch)
     state, layers = stacked(start.memory)
-    run = partial(_run_state, model, batch, sleep, start, target, layers)
+
+    def run(given: Tensor, example: Tensor) -> Tensor:
+        here = of_examples(start, example)
+        changed = {layer: given[:, n] for n, layer in enumerate(layers)}
+        here = here.with_memory(here.memory.replace(fast_weights=changed))
+        return _answered(model, batch, sleep, here, target, example)
+
     baselines = _zero_and_mean(state, 0)
     if start.sleep_pass:
         baselines["before the sleep"] = stacked(start.carried)[0]
@@ -156,20 +176,14 @@ def rest_of_changes(
     """
     passes = known_passes(sleep)
     states = [stacked(at(boundaries, (window, n)).memory)[0] for n in range(passes + 1)]
-    start = at(boundaries, (window, passes))
-    layers = stacked(start.memory)[1]
-    changes = torch.stack([b - a for a, b in zip(states, states[1:], strict=False)], dim=1)
-
-    def run(changes: Tensor, example: Tensor) -> Tensor:
-        state = states[0][example] + changes.sum(1)
-        return _run_state(model, batch, sleep, start, target, layers, state, example)
-
+    changes = torch.stack([b - a for a, b in pairwise(states)], dim=1)
+    end = rest_of_state(model, batch, sleep, at(boundaries, (window, passes)), target)
     return Rest(
-        run,
+        lambda given, example: end.run(states[0][example] + given.sum(1), example),
         changes,
         {"before the sleep": torch.zeros_like(changes)},
         (dims.SLEEP_PASS, *STATE_AXES),
-        {dims.SLEEP_PASS: np.arange(1, passes + 1), dims.LAYER: np.array(layers)},
+        {dims.SLEEP_PASS: np.arange(1, passes + 1), **end.coords},
         f"what each pass over window {window} changed in S, held as it was in the reading",
     )
 
@@ -203,17 +217,14 @@ def rest_of_embeddings(
     plain = sleep.model_copy(update={"checkpointing": "none"})
 
     before = torch.arange(context, device=embedded.device) < begins[:, None]  # [example, token]
-    whose = torch.zeros_like if len(begins) == 1 else torch.as_tensor
 
     def run(given: Tensor, example: Tensor) -> Tensor:
         if not before.all():
             own = embedded[example, :context]
-            given = torch.where(before[whose(example)][..., None], given, own)
+            given = torch.where(before[example][..., None], given, own)
         reader = GivenEmbeddings(model, torch.cat((given, embedded[example, context:]), dim=1))
         start = before_window(0, model.empty_memory(len(example)))
-        cases = placed.examples(to_numpy(example))
-        reading = cast(SleepingModel, reader)
-        return _answered(reading, cases, plain, start, target, example)
+        return _answered(cast(SleepingModel, reader), placed, plain, start, target, example)
 
     inputs = embedded[:, :context]
     return Rest(
@@ -260,39 +271,6 @@ class GivenEmbeddings:
         return given.gather(1, tokens[..., None].expand(-1, -1, given.shape[-1]))
 
 
-def stacked(memory: Memory) -> tuple[Tensor, tuple[int, ...]]:
-    """Return S of all layers ``[example, layer, gdn_head, key, value]``, and the layers.
-
-    Raises WorkbenchError: layers have states of different shapes, or there are none.
-    """
-    layers = tuple(sorted(memory.fast_weights))
-    shapes = {tuple(memory.fast_weights[i].shape) for i in layers}
-    if len(shapes) != 1:
-        raise WorkbenchError(
-            f"states of shapes {sorted(shapes)}",
-            "fast-weight layers of one shape",
-            "take a model whose fast-weight layers are alike",
-        )
-    return torch.stack([memory.fast_weights[i] for i in layers], dim=1).detach(), layers
-
-
-def _run_state(
-    model: SleepingModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    start: Boundary,
-    target: Target,
-    layers: tuple[int, ...],
-    state: Tensor,
-    example: Tensor,
-) -> Tensor:
-    here = of_examples(start, example)
-    changed = {i: state[:, n] for n, i in enumerate(layers)}
-    here = here.with_memory(here.memory.replace(fast_weights=changed))
-    cases = batch.examples(to_numpy(example))
-    return _answered(model, cases, sleep, here, target, example)
-
-
 def _answered(
     model: SleepingModel,
     batch: Batch,
@@ -301,8 +279,9 @@ def _answered(
     target: Target,
     example: Tensor,
 ) -> Tensor:
-    """Read on and return the target for cases of the examples `example`: ``[case]``."""
-    logits = _logits(model, batch, sleep, start, target.at[example])
+    """Read on from `start` of the cases, the examples `example`; return the target ``[case]``."""
+    cases = batch.examples(to_numpy(example))
+    logits = _logits(model, cases, sleep, start, target.at[example])
     rows = torch.arange(len(example), device=example.device)
     return logits[rows, target.answer[example]] - logits[rows, target.against[example]]
 

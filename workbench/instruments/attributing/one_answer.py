@@ -6,7 +6,7 @@ subject, baselines taken over all examples, and a computation with progress that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -208,24 +208,21 @@ def _rest(
     against: np.ndarray | None,
 ) -> tuple[Rest, Target]:
     """Return the rest of the computation for one example, with baselines over all of them."""
+    kind, (window, _) = SUBJECTS[asked.subject].kind, asked.boundary
     one = slice(asked.example, asked.example + 1)
-    alone = batch.examples(one)
-    kind, window = SUBJECTS[asked.subject].kind, asked.boundary[0]
     if kind == "embeddings":
-        start = before_window(0, model.empty_memory(1))
-    elif kind == "changes":
-        start = of_examples(at(reading, (window, known_passes(sleep))), one)
+        start = before_window(0, model.empty_memory(len(batch)))
     else:
-        start = of_examples(at(reading, asked.boundary), one)
-    target = answer_target(model, alone, sleep, start, query=asked.query, against=against)
+        changes = (window, known_passes(sleep))
+        start = at(reading, changes if kind == "changes" else asked.boundary)
+    target = answer_target(
+        model, batch.examples(one), sleep, of_examples(start, one), query=asked.query,
+        against=against,
+    ).for_each(len(batch))  # fmt: skip
     if kind == "changes":
-        own = {boundary: of_examples(there, one) for boundary, there in reading.items()}
-        return rest_of_changes(model, alone, sleep, own, window, target), target
-    if kind == "state":
-        rest = rest_of_state(model, alone, sleep, start, target)
-        every = rest_of_state(model, batch, sleep, at(reading, asked.boundary), target)
+        rest = rest_of_changes(model, batch, sleep, reading, window, target)
+    elif kind == "state":
+        rest = rest_of_state(model, batch, sleep, start, target)
     else:
-        rest = rest_of_embeddings(model, alone, sleep, target)
-        every = rest_of_embeddings(model, batch, sleep, target)
-    baselines: Mapping[str, Tensor] = every.baselines  # "mean" is that over all examples
-    return replace(rest, baselines={n: b[one].clone() for n, b in baselines.items()}), target
+        rest = rest_of_embeddings(model, batch, sleep, target)
+    return rest.of_one(asked.example), target

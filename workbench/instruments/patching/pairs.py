@@ -17,7 +17,6 @@ from workbench import dims
 from workbench.batch import Batch, concatenate
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.attributing.continuation import stacked
 from workbench.instruments.boundaries import (
     BoundaryIndex,
     at,
@@ -27,6 +26,7 @@ from workbench.instruments.boundaries import (
     of_examples,
     read_boundaries,
     read_on,
+    stacked,
 )
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
 from workbench.instruments.interventions import (

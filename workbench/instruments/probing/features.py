@@ -19,8 +19,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.attributing.continuation import stacked
-from workbench.instruments.boundaries import known_passes, slept_on, windows_read
+from workbench.instruments.boundaries import known_passes, slept_on, stacked, windows_read
 from workbench.instruments.change import frozen_replay
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.model import HybridModel
