@@ -17,7 +17,6 @@ from workbench.instruments.privacy import (
     answers_after,
     recovery,
     recovery_after,
-    scaled,
     text_targets,
 )
 from workbench.model.memory import Memory
@@ -175,14 +174,6 @@ def test_texts_as_targets(made):
     two = text_targets(made.parse(f"{'0' * CELLS} {'1' * CELLS}"), SLEEP, "01Q")
     assert [t.name for t in two] == ["text of window 0", "text of window 1"]
     assert two[1].labels.tolist() == [[1] * CELLS]
-
-
-def test_scaling_leaves_the_rest_of_a_memory():
-    memory = Memory({0: torch.ones(1, 1, 2, 2)}, {0: torch.ones(1, 3, 2)})
-    faint = scaled(memory, 0.5)
-    assert (faint.fast_weights[0] == 0.5).all()
-    assert faint.conv_tails is memory.conv_tails
-    assert (memory.fast_weights[0] == 1).all()
 
 
 def test_other_texts_must_be_as_many(made, batch):

@@ -7,8 +7,8 @@ independent: every interval is over examples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -96,6 +96,17 @@ def by_difficulty(
     found = xr.concat(parts, xr.IndexVariable(dims.DIFFICULTY, levels))
     names = (name, f"{name}_low", f"{name}_high")
     return xr.Dataset({n: found.isel(bound=i, drop=True) for i, n in enumerate(names)})
+
+
+def summarised(difficulty: xr.DataArray, estimates: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+    """Apply several estimates, each as `by_difficulty`.
+
+    - estimates: name -> the estimate and its arrays.
+    """
+    return xr.merge(
+        by_difficulty(estimate, name, *arrays, difficulty=difficulty)
+        for name, (estimate, *arrays) in estimates.items()
+    )
 
 
 def with_chance(found: xr.Dataset, task: Task) -> xr.Dataset:

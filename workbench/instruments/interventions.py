@@ -42,7 +42,7 @@ from workbench.instruments.patching.context_swaps import (
     questions,
     swap_context,
 )
-from workbench.instruments.recorded import check_choice
+from workbench.instruments.recorded import check_choice, in_nats
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.base import Task
@@ -101,12 +101,10 @@ def patch_effects(
     from the recipient's, and an effect says that the part is enough. In each, "recipient" and
     "donor" below are the roles, and earlier answers in view are those of the reading patched.
 
-    - model, task, sleep: the network, the task of both batches, and a fixed N.
     - recipient, donor: two or more examples each; example i gets the context of example i.
     - boundaries: where to patch, not after the first answer; None is all of windows slept on.
     - components: what to patch; None is all of S. A `PassChange` is NaN before its own boundary.
-    - asked ({"all", "first of window", "first"}): queries that are measured; those that both
-      contexts answer alike never are.
+    - asked: queries that are measured; those that both contexts answer alike never are.
     - on_progress: called with the number of patches done since the last call.
 
     Result: over (direction, control, component, window, sleep_pass, example, query), where
@@ -140,8 +138,7 @@ def patch_effects(
     for name, values in zip(("unpatched", "donor", "chance"), ends, strict=True):
         units = "1" if name == "chance" else "nat"
         effects[name] = (dims.DIRECTION, dims.EXAMPLE, dims.QUERY), values, {"units": units}
-    effects["logit_diff"].attrs["units"] = "nat"
-    return effects.assign_attrs(
+    return in_nats(effects).assign_attrs(
         compared="the donor's answer against the recipient's, after part of S was exchanged",
         examples=len(recipient),
         questions=int(pair.asked.sum()),
@@ -180,7 +177,7 @@ def _one_way(
     def outcomes(start: Boundary) -> np.ndarray:
         return outcomes_of(logits_at(read_on(model, batch, sleep, start), pair), pair)
 
-    found = sweep.run(reading, changed, outcomes, np.full((3, 3, *pair.at.shape), np.nan))
+    found = sweep.run(reading, changed, outcomes, 3, batch)
     ends = [outcomes(there[sweep.last])[0] for there in (reading, donors)]
     return found, np.stack([*ends, chance_of(task, batch, giving, pair)])
 
@@ -199,12 +196,10 @@ def ablation_effects(
 ) -> xr.Dataset:
     """Erase, exchange or scale parts of the memory, and read on.
 
-    - model, batch, sleep: the network, the examples, and a fixed N.
-    - boundaries, components: as in `patch_effects`; None is every boundary slept on, and all of S.
-      With predict_then_sleep up to the last wake.
+    - boundaries, components, seed, on_progress: as in `patch_effects`. With predict_then_sleep
+      boundaries reach up to the last wake.
     - methods: "zero", "mean" (over the batch's examples), "another example's" (that of the example
       before), or a factor that the part is scaled by.
-    - seed, on_progress: as in `patch_effects`.
 
     Result: over (procedure, control = "ablation" and "random of equal norm", component, window,
     sleep_pass, example, query): ``log_prob``, ``logit_diff`` and ``correct`` as `answer_scores`
@@ -227,8 +222,7 @@ def ablation_effects(
         yield erased
         yield parts.moved_at_random(memory, erased, seed=seed)
 
-    nothing = np.full((3, 2, *batch.difficulty.shape), np.nan)
-    found = [sweep.run(reading, partial(changed, m), scores, nothing) for m in methods]
+    found = [sweep.run(reading, partial(changed, m), scores, 2, batch) for m in methods]
     procedures = [m if isinstance(m, str) else f"x {m:g}" for m in methods]
     labels = {dims.PROCEDURE: procedures, dims.CONTROL: ["ablation", RANDOM]}
     effects = sweep.laid_out(dict(zip(names, np.stack(found, axis=1), strict=True)), labels, batch)
@@ -241,10 +235,7 @@ def ablation_effects(
         intact = np.where(later, intact[:, None], np.nan)
     for name, values in zip(names, intact, strict=True):
         effects[f"intact_{name}"] = axes, values
-    for score in effects.data_vars.values():
-        if "correct" not in str(score.name):
-            score.attrs["units"] = "nat"
-    return effects.assign_attrs(
+    return in_nats(effects).assign_attrs(
         compared="answers after part of S was erased or scaled, with those of S left alone",
         examples=len(batch),
         n_sleep=passes,
@@ -320,56 +311,50 @@ class _Sweep:
     last: BoundaryIndex
     on_progress: Callable[[int], None] | None
 
+    @property
+    def index(self) -> tuple[list[int], list[int]]:
+        """Windows and passes of the boundaries."""
+        windows, passes = (sorted(set(numbers)) for numbers in zip(*self.boundaries, strict=True))
+        return windows, passes
+
     def run(
         self,
         reading: Reading,
         changed: Callable[[Part, BoundaryIndex], Iterator[Memory]],
         scores: Callable[[Boundary], np.ndarray],
-        nothing: np.ndarray,
+        controls: int,
+        batch: Batch,
     ) -> np.ndarray:
         """Return what reading on with each changed memory scores.
 
         - changed: gives the memory with a part changed, then those of its controls.
-        - scores: reads on from a boundary and returns ``[score, example, query]``.
-        - nothing: ``[score, control, example, query]``, the result where a part does not exist.
+        - scores: reads on from a boundary and returns ``[3 scores, example, query]``.
 
-        Result: ``[score, control, component, boundary, example, query]``.
+        Result: ``[score, control, component, window, sleep_pass, example, query]``, NaN where
+        there is no such boundary or part.
         """
-        size = (len(self.chosen), len(self.boundaries))
-        found = np.empty((*nothing.shape[:2], *size, *nothing.shape[2:]))
-        for n, p in np.ndindex(size):
-            part, boundary = self.chosen[n], self.boundaries[p]
-            found[:, :, n, p] = nothing
-            for k, memory in enumerate(changed(part, boundary) if exists(part, boundary) else ()):
-                found[:, k, n, p] = scores(reading[boundary].with_memory(memory))
-            if self.on_progress is not None:
-                self.on_progress(nothing.shape[1])
+        windows, passes = self.index
+        size = (3, controls, len(self.chosen), len(windows), len(passes), *batch.difficulty.shape)
+        found = np.full(size, np.nan)
+        for n, part in enumerate(self.chosen):
+            for boundary in self.boundaries:
+                at = (n, windows.index(boundary[0]), passes.index(boundary[1]))
+                memories = changed(part, boundary) if exists(part, boundary) else ()
+                for k, memory in enumerate(memories):
+                    found[:, k, *at] = scores(reading[boundary].with_memory(memory))
+                if self.on_progress is not None:
+                    self.on_progress(controls)
         return found
 
     def laid_out(
         self, found: Mapping[str, np.ndarray], labels: Mapping[str, list[str]], batch: Batch
     ) -> xr.Dataset:
-        """Lay the axis of boundaries out over windows and passes; NaN where none exists.
-
-        - found: ``[.., control, component, boundary, example, query]``.
-        - labels: of the first two axes.
-        """
-        windows, passes = (sorted({boundary[i] for boundary in self.boundaries}) for i in (0, 1))
-        axes = (*labels, dims.COMPONENT, dims.WINDOW, dims.SLEEP_PASS, dims.EXAMPLE, dims.QUERY)
-        laid = {}
-        for name, array in found.items():
-            grid = np.full((*array.shape[:3], len(windows), len(passes), *array.shape[4:]), np.nan)
-            for p, (window, sleep_pass) in enumerate(self.boundaries):
-                grid[:, :, :, windows.index(window), passes.index(sleep_pass)] = array[:, :, :, p]
-            laid[name] = (axes, grid)
-        coords = {
-            **labels,
-            dims.COMPONENT: [part.name for part in self.chosen],
-            dims.WINDOW: windows,
-            dims.SLEEP_PASS: passes,
-            dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), batch.difficulty),
-        }
-        return xr.Dataset(laid, coords)
+        """Return arrays of `run` by name, with two first axes of these labels."""
+        index = dict(zip((dims.WINDOW, dims.SLEEP_PASS), self.index, strict=True))
+        coords = {**labels, dims.COMPONENT: [part.name for part in self.chosen], **index}
+        asked = (dims.EXAMPLE, dims.QUERY)
+        laid = {name: ((*coords, *asked), array) for name, array in found.items()}
+        return xr.Dataset(laid, {**coords, dims.DIFFICULTY: (asked, batch.difficulty)})
 
 
 def _sweep(

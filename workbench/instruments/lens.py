@@ -25,8 +25,8 @@ from workbench.instruments.boundaries import (
     slept_on,
     windows_read,
 )
-from workbench.instruments.clustered import Estimate, by_difficulty, mean, share, with_chance
-from workbench.instruments.recorded import asleep_of
+from workbench.instruments.clustered import mean, share, summarised, with_chance
+from workbench.instruments.recorded import asleep_of, in_nats
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel, read, wake_now
 from workbench.tasks.base import Task
@@ -99,12 +99,9 @@ def lens_of(trace: xr.DataTree) -> xr.Dataset:
         )
     found = trace["readout"].to_dataset()[list(SCORES)]
     answered = (found["rank"] > 0).any((dims.EXAMPLE, dims.SLEEP_PASS, dims.QUERY))
-    asleep = np.flatnonzero(answered.values & asleep_of(trace))
-    found = found.isel({dims.WINDOW: asleep})
-    difficulty = trace["inputs"]["difficulty"].variable
-    kept = [name for name in (dims.WINDOW, dims.SLEEP_PASS) if name in found.coords]
-    found = found.reset_coords(drop=True).drop_vars(set(found.coords) - set(kept))
-    found = found.assign_coords({dims.DIFFICULTY: difficulty})
+    found = found.isel({dims.WINDOW: np.flatnonzero(answered.values & asleep_of(trace))})
+    found = found.drop_vars(set(found.coords) - {dims.WINDOW, dims.SLEEP_PASS})
+    found = found.assign_coords({dims.DIFFICULTY: trace["inputs"]["difficulty"].variable})
     return _described(found, found.sizes[dims.EXAMPLE])
 
 
@@ -124,21 +121,16 @@ def lens_by_difficulty(scores: xr.Dataset, task: Task | None = None) -> xr.Datas
         raise WorkbenchError("examples that ask nothing", "a query or more", "ask one")
     plain = scores.drop_vars(dims.DIFFICULTY)
     asked = plain["rank"] > 0
-    given: dict[str, tuple[Callable[..., Estimate], xr.DataArray]] = {
-        "accuracy": (share, plain["correct"].astype(bool))
-    }
-    given |= {n: (mean, plain[n].astype(float)) for n in ("log_prob", "rank", "logit_diff")}
-    found = xr.merge(
-        by_difficulty(estimate, name, values, asked, difficulty=difficulty)
-        for name, (estimate, values) in given.items()
-    )
+    means = {n: (mean, plain[n].astype(float), asked) for n in ("log_prob", "rank", "logit_diff")}
+    right = plain["correct"].astype(bool)
+    found = summarised(difficulty, {"accuracy": (share, right, asked), **means})
     levels = found[dims.DIFFICULTY].values
     found["asked"] = dims.DIFFICULTY, [int((difficulty == level).sum()) for level in levels]
     attributes = scores.attrs | {"interval": "95 %, over examples"}
     if task is not None:
         found = with_chance(found, task)
         attributes["difficulty_name"] = task.difficulty_name
-    return _with_units(found.assign_attrs(attributes))
+    return in_nats(found.assign_attrs(attributes))
 
 
 def ended_here(
@@ -162,12 +154,4 @@ def ended_here(
 
 def _described(found: xr.Dataset, examples: int) -> xr.Dataset:
     compared = "the memory after each pass, read by the same wake windows and head"
-    described = found.transpose(*AXES).assign_attrs(compared=compared, examples=examples)
-    return _with_units(described)
-
-
-def _with_units(found: xr.Dataset) -> xr.Dataset:
-    for name in found.data_vars:
-        if str(name).startswith(("log_prob", "logit_diff")):
-            found[name].attrs["units"] = "nat"
-    return found
+    return in_nats(found.transpose(*AXES).assign_attrs(compared=compared, examples=examples))

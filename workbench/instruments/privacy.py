@@ -25,6 +25,7 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes, slept_on, stacked, windows_read
 from workbench.instruments.controls import UNTRAINED
+from workbench.instruments.patching.components import scale, whole
 from workbench.instruments.probes import probe_states
 from workbench.instruments.probing.features import fast_weights, untrained
 from workbench.instruments.probing.folds import groups_of
@@ -35,16 +36,9 @@ from workbench.sleep import Eviction, SleepingModel, read, wake_now
 from workbench.tasks.targets import ProbeTarget
 from workbench.trace.answers import answer_scores
 
-
-def scaled(memory: Memory, factor: float) -> Memory:
-    """Return the memory with S multiplied by a factor."""
-    weights = {i: factor * s for i, s in memory.fast_weights.items()}
-    return memory.replace(fast_weights=weights)
-
-
 TREATMENTS: Final[Mapping[str, Callable[[Memory], Memory]]] = {
     "nothing": lambda memory: memory,
-    "a hundredth": lambda memory: scaled(memory, 0.01),
+    "a hundredth": lambda memory: scale(memory, whole(), 0.01),
     "erased": Memory.erase,
 }
 """What is done to a memory after the last sleep."""
@@ -84,13 +78,10 @@ def recovery(
     Raises WorkbenchError: as `fast_weights` and `probe_states`.
     """
     texts = text_targets(batch, sleep, symbols)
-    fresh = untrained(model) if untrained_model is None else untrained_model
+    fresh = untrained_model or untrained(model)
     states, blank = (fast_weights(m, batch, sleep) for m in (model, fresh))
-    groups = groups_of(batch, sleep)
-    found = probe_states(
-        states, texts, groups, compared={UNTRAINED: blank}, controls=False, **options
-    )
-    result = _of_texts(found, texts).rename(item_accuracy="token_recovered")
+    options |= {"compared": {UNTRAINED: blank}, "controls": False}
+    result = _of_texts(probe_states(states, texts, groups_of(batch, sleep), **options), texts)
     read_as = np.array([row.window for row in windows_read(batch, sleep)])
     axes = dims.WINDOW, dims.SOURCE_WINDOW
     window, source = (read_as[result[dim].values] for dim in axes)
@@ -128,21 +119,19 @@ def recovery_after(
         raise WorkbenchError(
             f"another text for {wrong[0]} examples", f"one for each of {len(batch)}", "draw as many"
         )
-    fresh = untrained(model) if untrained_model is None else untrained_model
+    fresh = untrained_model or untrained(model)
     states, blank = (_treated(m, batch, sleep, others) for m in (model, fresh))
-    groups = groups_of(batch, sleep, facts)
-    names = _names(others)
+    groups, names = groups_of(batch, sleep, facts), _names(others)
+    options |= {"compared": {UNTRAINED: blank}, "controls": False}
 
     def of(targets: Sequence[ProbeTarget]) -> xr.Dataset:
-        found = probe_states(
-            states, targets, groups, compared={UNTRAINED: blank}, controls=False, **options
+        found = probe_states(states, targets, groups, **options).isel(
+            {dims.SLEEP_PASS: 0}, drop=True
         )
-        found = found.isel({dims.SLEEP_PASS: 0}, drop=True)
         return found.rename({dims.WINDOW: dims.TREATMENT}).assign_coords({dims.TREATMENT: names})
 
     texts = text_targets(batch, sleep, symbols)
-    recovered = _of_texts(of(texts), texts).rename(item_accuracy="token_recovered")
-    return recovered, _renamed(of(facts)) if facts else None
+    return _of_texts(of(texts), texts), _renamed(of(facts)) if facts else None
 
 
 @torch.no_grad()
@@ -221,16 +210,13 @@ def _treated(
     """Return S after each treatment, with the dims of `fast_weights`; window counts treatments."""
     known_passes(sleep)
     parts = []
-    layers: tuple[int, ...] = ()
     for _, memories in _memories(model, batch, sleep, others):
-        found = []
-        for memory in memories:
-            states, layers = stacked(memory)
-            found.append(to_numpy(states))
+        found = [to_numpy(stacked(memory)[0]) for memory in memories]
         parts.append(np.stack(found, axis=1)[:, :, None])
     values = np.concatenate(parts)
+    layers = sorted(model.empty_memory(1).fast_weights)
     windows = np.arange(values.shape[1])
-    index = {dims.WINDOW: windows, dims.SLEEP_PASS: [0], dims.LAYER: list(layers)}
+    index = {dims.WINDOW: windows, dims.SLEEP_PASS: [0], dims.LAYER: layers}
     return xr.DataArray(values, index, STATE_DIMS)
 
 
@@ -276,8 +262,10 @@ def _last_slept(batch: Batch, sleep: SleepConfig) -> int:
 
 def _of_texts(found: xr.Dataset, texts: Sequence[ProbeTarget]) -> xr.Dataset:
     """Return a probes' result with the axes of texts: source window and token."""
-    place = {dims.TARGET: dims.SOURCE_WINDOW, dims.ITEM: dims.TOKEN}
-    kept = _renamed(found, "item_accuracy").drop_vars(["level", "meaning"]).rename(place)
+    names = {
+        dims.TARGET: dims.SOURCE_WINDOW, dims.ITEM: dims.TOKEN, "item_accuracy": "token_recovered",
+    }  # fmt: skip
+    kept = _renamed(found, "item_accuracy").drop_vars(["level", "meaning"]).rename(names)
     return kept.assign_coords(
         {
             dims.SOURCE_WINDOW: [text.level for text in texts],

@@ -155,8 +155,8 @@ def probe_states(
       layer, gdn_head, key, value)``. A place that is NaN throughout (no such pass) is left out.
     - targets: what to look for; all about the same items.
     - groups (int64 [example]): examples that must not be in two folds, from `groups_of`.
-    - compared: baseline -> states of the same dims, a sequence of such (split i takes the i-th, and
-      begins again after the last), or a function from a window to features.
+    - compared: baseline -> states of the same dims, a sequence of such (splits take them in turn),
+      or a function from a window to features.
     - seeds: of the splits and of the control tasks.
     - alphas: regularisations to choose from.
     - controls: also probe for the control tasks; their variables are NaN without.
@@ -194,9 +194,11 @@ def probe_states(
     right, of_majority = majority(questions)
     result["baseline_accuracy"].loc[{dims.BASELINE: MAJORITY}] = right[:, None, None, None]
     right_of: dict[tuple[str | None, tuple[int, ...]], np.ndarray] = {(MAJORITY, ()): of_majority}
-    jobs = _jobs(None, states, states, seeds)
-    for name, others in (compared or {}).items():
-        jobs += _jobs(name, others, states, seeds)
+    jobs = [
+        job
+        for name, others in {None: states, **(compared or {})}.items()
+        for job in _jobs(name, others, states, seeds)
+    ]
     done = 0
     for done, (job, scores) in enumerate(
         _side_by_side(jobs, questions, controls, workers, stop), 1
@@ -205,26 +207,27 @@ def probe_states(
         right_of[key] = right_of.get(key, 0) + scores.right_of
         at: dict[str, Any] = dict(zip(_PLACE, job.place, strict=False))
         if job.baseline is None:
-            _enter(result, at, scores)
-        else:
-            _enter_baseline(result, at, job, scores)
+            for variable, values in scores.values.items():
+                result[variable].loc[at] = values
+        else:  # at every place that these features stand for
+            at |= {dims.BASELINE: job.baseline, dims.SEED: list(job.seeds)}
+            here = result["baseline_accuracy"].loc[at]
+            told = xr.DataArray(scores.values["accuracy"], dims=(dims.SEED, dims.TARGET))
+            result["baseline_accuracy"].loc[at] = told.broadcast_like(here).transpose(*here.dims)
         if on_progress is not None:
             on_progress(done / len(jobs))
     complete = int(done == len(jobs))
     if complete:
         _enter_gains(result, right_of, asked_of(questions), groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
-    return result.assign_attrs(_about(groups), complete=complete)
-
-
-def _about(groups: np.ndarray) -> dict[str, Any]:
-    return {
-        "probe": "ridge regression onto one-hot labels, one for each item",
-        "split": "by example; those of one text or one answer in one fold",
-        "examples": len(groups),
-        "groups": len(np.unique(groups)),
-        "shares": " ".join(f"{share:g}" for share in SHARES),
-    }
+    return result.assign_attrs(
+        probe="ridge regression onto one-hot labels, one for each item",
+        split="by example; those of one text or one answer in one fold",
+        examples=len(groups),
+        groups=len(np.unique(groups)),
+        shares=" ".join(f"{share:g}" for share in SHARES),
+        complete=complete,
+    )
 
 
 class _Job(NamedTuple):
@@ -298,41 +301,21 @@ def _side_by_side(
             ended.set()  # stopped, interrupted or wrong: the threads end after their split
 
 
-def _enter(result: xr.Dataset, at: dict[str, int], scores: Scores) -> None:
-    """Write what one place's probes found into the result."""
-    result["accuracy"].loc[at] = scores.accuracy
-    result["item_accuracy"].loc[at] = scores.item_accuracy
-    result["control_accuracy"].loc[at] = scores.control
-    result["alpha"].loc[at] = scores.alpha
-    for bound, name in enumerate(("low", "high")):
-        result[name].loc[at] = scores.interval[bound]
-        result[f"item_{name}"].loc[at] = scores.item_interval[bound]
-
-
-def _enter_baseline(result: xr.Dataset, at: dict[str, Any], job: _Job, scores: Scores) -> None:
-    """Write what a baseline's features tell, at every place that they stand for."""
-    at = at | {dims.BASELINE: job.baseline, dims.SEED: list(job.seeds)}
-    values = xr.DataArray(scores.accuracy, dims=(dims.SEED, dims.TARGET))
-    here = result["baseline_accuracy"].loc[at]
-    result["baseline_accuracy"].loc[at] = values.broadcast_like(here).transpose(*here.dims)
-
-
 def _enter_gains(
     result: xr.Dataset, right_of: Mapping[tuple, np.ndarray], asked: np.ndarray, groups: np.ndarray
 ) -> None:
     """Write the accuracy minus that of each baseline, from the correct items of each example."""
-    for (name, place), right in right_of.items():
-        if name is not None:
-            continue
+    for place in [place for name, place in right_of if name is None]:
         for baseline in result[dims.BASELINE].values.tolist():
+            # features of this place, of its whole window, or none at all
             found = [right_of.get((baseline, place[:most])) for most in (3, 1, 0)]
             other = next((each for each in found if each is not None), None)
-            if other is not None:
-                at = dict(zip(_PLACE, place, strict=True)) | {dims.BASELINE: baseline}
-                for end, values in zip(
-                    ("", "_low", "_high"), gain(right, other, asked, groups), strict=True
-                ):
-                    result[f"gain{end}"].loc[at] = values
+            if other is None:
+                continue
+            at = dict(zip(_PLACE, place, strict=True)) | {dims.BASELINE: baseline}
+            bounds = gain(right_of[None, place], other, asked, groups)
+            for end, values in zip(("", "_low", "_high"), bounds, strict=True):
+                result[f"gain{end}"].loc[at] = values
 
 
 def _empty(
@@ -349,9 +332,8 @@ def _empty(
     }
     mean = (*_PLACE, dims.TARGET)
     place = (dims.SEED, *mean)
-    over: dict[str, tuple[str, ...]] = {"accuracy": place, "alpha": place}
-    over |= dict.fromkeys(("low", "high"), mean)
-    over["item_accuracy"] = (*place, dims.ITEM)
+    over: dict[str, tuple[str, ...]] = dict.fromkeys(("accuracy", "alpha"), place)
+    over |= {"low": mean, "high": mean, "item_accuracy": (*place, dims.ITEM)}
     over |= dict.fromkeys(("item_low", "item_high"), (*mean, dims.ITEM))
     over["control_accuracy"] = (*place, dims.CONTROL)
     over["baseline_accuracy"] = (*place, dims.BASELINE)

@@ -36,6 +36,9 @@ from workbench.instruments.recorded import (
     states_of,
 )
 
+WHOLE: Final = ("carried_norm", "carried_share", "unexplained")
+"""What is measured of S as a whole; the rest is by source."""
+
 UNEXPLAINED: Final = 1e-2
 """Largest part of a state that its writes may leave out: more means that writes are missing."""
 
@@ -85,12 +88,10 @@ def contribution_norms(
     tokens = recorded(trace, "writes", "beta").sizes[dims.TOKEN]
     most = int(passes.max(initial=1))
     parts = (len(passes), most, tokens) if every_token else (len(passes), most)
+    over = (*HEADS, dims.SOURCE_WINDOW, dims.SOURCE_PASS, dims.SOURCE_TOKEN)[: 5 + len(parts)]
     found = {name: np.full((*sizes, *parts), np.nan) for name in ("norm", "share")}
-    whole = {
-        name: np.full(sizes, np.nan) for name in ("carried_norm", "carried_share", "unexplained")
-    }
-
-    look = partial(_look, found=found, whole=whole, passes=passes, every_token=every_token)
+    found |= {name: np.full(sizes, np.nan) for name in WHOLE}
+    look = partial(_look, found=found, every_token=every_token)
     for layer in layers_of(trace):
         if every_pass:
             look(layer, 0, 0, [], layer.carried_in)
@@ -100,12 +101,13 @@ def contribution_norms(
                 look(layer, w, p, sources, carried)
             if every_pass and p == passes[w] and w + 1 < len(passes):
                 look(layer, w + 1, 0, sources, carried)
-    _check(whole["unexplained"])
-    over = (*HEADS, dims.SOURCE_WINDOW, dims.SOURCE_PASS, dims.SOURCE_TOKEN)[: 5 + len(parts)]
+    _check(found["unexplained"])
+    for window, count in enumerate(passes):
+        for name in ("norm", "share"):
+            found[name][:, :, :, :, :, window, count:] = np.nan
     result = result_of(
         states,
-        {name: (over, values) for name, values in found.items()}
-        | {name: (HEADS, values) for name, values in whole.items()},
+        {name: (HEADS if name in WHOLE else over, values) for name, values in found.items()},
         _source_coords(states, most, tokens if every_token else None),
         units={
             UNITS_OF_S: ("norm", "carried_norm"),
@@ -130,8 +132,6 @@ def _look(
     carried: np.ndarray,
     *,
     found: dict[str, np.ndarray],
-    whole: dict[str, np.ndarray],
-    passes: np.ndarray,
     every_token: bool,
 ) -> None:
     """Enter what one layer's memory at one place comes from."""
@@ -141,13 +141,8 @@ def _look(
         squared = np.einsum("ehkv,ehkv->eh", state, state)
         onto = state / squared[..., None, None]
         # later than the place is nothing, until it is found below; of nothing, no share
-        later = {"norm": np.zeros_like(squared), "share": 0.0 / squared}
-        for name, nothing in later.items():
-            for source_window, count in enumerate(passes):
-                every = (*at, slice(None), source_window, slice(0, count))
-                found[name][every] = nothing.reshape(
-                    *squared.shape, *[1] * (2 if every_token else 1)
-                )
+        apart = (..., *[None] * (found["norm"].ndim - 5))
+        found["norm"][at], found["share"][at] = 0.0, (0.0 / squared)[apart]
         rest, largest = state - carried, np.maximum(norms(state), norms(carried))
         for source in sources:
             part = source.contribution
@@ -155,16 +150,17 @@ def _look(
             largest = np.maximum(largest, norms(part))
             here = (*at, slice(None), source.window, source.sleep_pass - 1)
             if every_token:
-                found["norm"][here] = _lengths(source.reach) * _lengths(source.value)
+                lengths = (np.linalg.norm(side, axis=-1) for side in (source.reach, source.value))
+                found["norm"][here] = np.multiply(*lengths)
                 found["share"][here] = np.einsum(
                     "ehtk,ehkv,ehtv->eht", source.reach, onto, source.value, optimize=True
                 )
             else:
                 found["norm"][here] = norms(part)
                 found["share"][here] = np.einsum("ehkv,ehkv->eh", part, onto)
-        whole["carried_norm"][at] = norms(carried)
-        whole["carried_share"][at] = np.einsum("ehkv,ehkv->eh", carried, onto)
-        whole["unexplained"][at] = _part_of(norms(rest), largest)
+        found["carried_norm"][at] = norms(carried)
+        found["carried_share"][at] = np.einsum("ehkv,ehkv->eh", carried, onto)
+        found["unexplained"][at] = _part_of(norms(rest), largest)
 
 
 def contributions(
@@ -290,7 +286,3 @@ def _source_coords(states: xr.DataArray, most: int, tokens: int | None) -> dict[
     if dims.WINDOW in states.coords:
         coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
     return coords if tokens is None else coords | {dims.SOURCE_TOKEN: np.arange(tokens)}
-
-
-def _lengths(vectors: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(vectors, axis=-1)

@@ -126,6 +126,14 @@ def nothing_found(
     return found
 
 
+def in_nats(found: xr.Dataset) -> xr.Dataset:
+    """Note on a result the unit of its log-probabilities and logit differences."""
+    for name, values in found.data_vars.items():
+        if "log_prob" in str(name) or "logit_diff" in str(name):
+            values.attrs["units"] = "nat"
+    return found
+
+
 def norms(matrices: np.ndarray) -> np.ndarray:
     """Return the Frobenius norms of ``[..., key, value]``."""
     return np.sqrt(np.einsum("...kv,...kv->...", matrices, matrices))

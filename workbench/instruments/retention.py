@@ -49,8 +49,7 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
         for source in range(windows):
             left = _followed(steps[source][1], [step for step, _ in steps[source + 1 :]])
             for name, values in left.items():
-                at = (layer.examples, layer.index, slice(None), source)
-                found[name][(*at, slice(0, values.shape[-1]))] = values
+                found[name][layer.examples, layer.index, :, source, : values.shape[-1]] = values
     over = (*_HEADS, dims.SOURCE_WINDOW, dims.AGE)
     coords = {dims.AGE: np.arange(windows)}
     if dims.WINDOW in states.coords:
@@ -76,11 +75,10 @@ def pass_retention(trace: xr.DataTree) -> xr.Dataset:
     for layer in layers_of(trace):
         for window, count in enumerate(passes):
             inside = list(transitions(layer, window))
-            for i, (step, wrote) in enumerate(inside):
+            for i, (_, wrote) in enumerate(inside):
                 later = [step for step, _ in inside[i + 1 :]]
                 for name, values in _followed(wrote, later).items():
-                    at = (layer.examples, window, layer.index, slice(None), i)
-                    found[name][(*at, slice(i, count))] = values
+                    found[name][layer.examples, window, layer.index, :, i, i:count] = values
     axes, numbers = (*over, dims.SOURCE_PASS, dims.SLEEP_PASS), np.arange(1, most + 1)
     return result_of(
         states,

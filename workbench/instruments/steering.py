@@ -96,9 +96,11 @@ def steer(
     names, controls = [target.name for target in targets], [*MOVED, NOTHING]
     along = (list(seeds), passes, layers, names, list(strengths), controls, np.arange(len(batch)))
     index: dict[str, Any] = dict(zip(cases, along, strict=True))
-    result = _nothing(index).assign_coords(
-        level=(dims.TARGET, [target.level for target in targets])
-    )
+    asked = (*_OVER, dims.EXAMPLE)
+    over = {**dict.fromkeys(MEASURES, cases), "norm": (*_OVER, dims.STRENGTH, dims.EXAMPLE)}
+    result = nothing_found(index, over, np.float32)
+    result["difficulty"] = asked, np.full([len(index[dim]) for dim in asked], -1)
+    result = result.assign_coords(level=(dims.TARGET, [target.level for target in targets]))
     result.attrs |= {"window": window, "examples": len(batch), "margin": MARGIN}
     places = list(product(seeds, passes, layers))
     for number, (seed, sleep_pass, layer) in enumerate(places):
@@ -108,31 +110,22 @@ def steer(
         features = flattened(states, window, sleep_pass, layer)
         factors = factorise(features[folds.train])
         held_out = factors.project(features[folds.validation])
-        asked = _Asked(model, test, sleep, start, layer, features[folds.test])
+        answering = _Asked(model, test, sleep, start, layer, features[folds.test])
         for t, target in enumerate(targets):
             if stop():
                 return result.assign_attrs(complete=0)
             train, validation, _ = (target.labels[fold] for fold in folds)
             probe = fit(factors, train, len(target.classes), held_out, validation)
-            of_test = asked.about_later(target.of_examples(folds.test))
+            of_test = answering.about_later(target.of_examples(folds.test))
             rng = np.random.default_rng([seed, 2, sleep_pass, layer, t])
-            found = asked.steered(of_test, turn(of_test, probe, asked.features, rng), probe, index)
-            place = (seed, sleep_pass, layer, target.name, folds.test)
-            at = dict(zip((*_OVER, dims.EXAMPLE), place, strict=True))
+            todo = turn(of_test, probe, answering.features, rng)
+            found = answering.steered(of_test, todo, probe, index)
+            at = dict(zip(asked, (seed, sleep_pass, layer, target.name, folds.test), strict=True))
             for name, values in found.items():
                 result[name].loc[at] = values
             if on_progress is not None:
                 on_progress((number + (t + 1) / len(targets)) / len(places))
     return result.assign_attrs(complete=1)
-
-
-def _nothing(index: Mapping[str, Any]) -> xr.Dataset:
-    """Return a result in which nothing has been measured yet."""
-    cases, asked = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE), (*_OVER, dims.EXAMPLE)
-    over = {**dict.fromkeys(MEASURES, cases), "norm": (*_OVER, dims.STRENGTH, dims.EXAMPLE)}
-    result = nothing_found(index, over, np.float32)
-    result["difficulty"] = asked, np.full([len(index[dim]) for dim in asked], -1)
-    return result
 
 
 def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:

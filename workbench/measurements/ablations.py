@@ -11,8 +11,15 @@ from pydantic import Field
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
 from workbench.measurements.parts import Parts, part_words, parts_of
-from workbench.measurements.tables import by_level, by_pass, by_window, cell, grid, number
-from workbench.tasks.phrases import level_words
+from workbench.measurements.tables import (
+    by_level,
+    by_pass,
+    by_window,
+    cell,
+    grid,
+    level_name,
+    number,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -111,9 +118,9 @@ def concludes(data: xr.Dataset) -> str:
     part = data[dims.COMPONENT].values[int(at[dims.COMPONENT])]
     level = data[dims.DIFFICULTY].values[int(at[dims.DIFFICULTY])]
     costs = [number(float(lost.sel({dims.CONTROL: c}).isel(at))) for c in (first, *others)]
-    word = level_words(level, str(data.attrs["difficulty_name"]))
     other = f", a random change of the same size {costs[1]}" if others else ""
-    return f"Most without {part_words(part)} ({means[0]}): at {word} it costs {costs[0]}{other}."
+    at_level = f"at {level_name(data, level)} it costs {costs[0]}{other}"
+    return f"Most without {part_words(part)} ({means[0]}): {at_level}."
 
 
 ABLATIONS = Measurement(

@@ -90,16 +90,12 @@ def run(checkpoint: Checkpoint, settings: AttributionSettings, reporter: Reporte
 
 def _summary(every: xr.Dataset, difficulty: xr.DataArray) -> xr.Dataset:
     """Return means by difficulty, and how far the attributions are from adding up."""
-    from workbench.instruments.clustered import by_difficulty, mean
+    from workbench.instruments.clustered import mean, summarised
 
     asked = every["logit_diff"].notnull()
     worth = every["logit_diff"] - every["logit_diff_at_baseline"]
-    summary = xr.merge(
-        [
-            by_difficulty(mean, "attribution", every["attribution"], asked, difficulty=difficulty),
-            by_difficulty(mean, "worth", worth, asked, difficulty=difficulty),
-        ]
-    )
+    divided = {"attribution": every["attribution"], "worth": worth}
+    summary = summarised(difficulty, {name: (mean, of, asked) for name, of in divided.items()})
     summary["completeness_error"] = every["completeness_error"].quantile(
         [0.5, 1.0], (dims.EXAMPLE, dims.QUERY)
     )
@@ -112,11 +108,15 @@ def _summary(every: xr.Dataset, difficulty: xr.DataArray) -> xr.Dataset:
     return summary
 
 
+def _shares(data: xr.Dataset) -> xr.DataArray:
+    """Return what each pass is worth, all its heads together, as a share of the answer."""
+    heads = [dim for dim in (dims.LAYER, dims.GDN_HEAD) if dim in data["attribution"].dims]
+    return data["attribution"].sum(heads) / data["worth"]
+
+
 def tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return which pass an answer is owed to, what is divided, and what stays unexplained."""
-    heads = [dim for dim in (dims.LAYER, dims.GDN_HEAD) if dim in data["attribution"].dims]
-    share = data["attribution"].sum(heads) / data["worth"]
-    levels = by_level(data)
+    share, levels = _shares(data), by_level(data)
     rows: Rows = [["share of the answer's logit difference", *levels]]
     for title, at in by_pass(data, first=1).items():
         values = [float(share.sel({**at, **level})) for level in levels.values()]
@@ -131,8 +131,7 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
 
 def concludes(data: xr.Dataset) -> str:
     """Return the largest share of each difficulty, and the pass that it is owed to."""
-    heads = [dim for dim in (dims.LAYER, dims.GDN_HEAD) if dim in data["attribution"].dims]
-    share = (data["attribution"].sum(heads) / data["worth"]).dropna(dims.SLEEP_PASS, how="all")
+    share = _shares(data).dropna(dims.SLEEP_PASS, how="all")
     parts = []
     for level, at in by_level(data).items():
         one = share.sel(at)

@@ -10,7 +10,7 @@ from pydantic import Field
 from workbench import dims
 from workbench.measurements.base import Measurement, Reporter, Rows, drawn
 from workbench.measurements.recovery import RecoverySettings, means_over_splits
-from workbench.measurements.tables import by_level, grid, number
+from workbench.measurements.tables import by_label, by_level, grid, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -63,12 +63,8 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return what a decoder recovers after each treatment, and what the model still answers."""
     one = data.isel({dims.LAYER: 0})
     facts = one.assign(fact_recovered=one["fact_recovered"].mean(dims.SEED))
-    treatments = {str(t): {dims.TREATMENT: t} for t in data[dims.TREATMENT].values}
-    texts = {
-        f"text of window {w}": {dims.SOURCE_WINDOW: w}
-        for w in data[dims.SOURCE_WINDOW].values.tolist()
-    }
-    targets = {str(t): {dims.TARGET: t} for t in data[dims.TARGET].values}
+    treatments, targets = (by_label(data, dim) for dim in (dims.TREATMENT, dims.TARGET))
+    texts = by_label(data, dims.SOURCE_WINDOW, text="text of window {}")
     rows = grid(means_over_splits(one), "recovered", treatments, texts, corner="done to S")
     extra = grid(facts, "fact_recovered", treatments, targets, corner="")
     found = {
@@ -83,11 +79,8 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
 def concludes(data: xr.Dataset) -> str:
     """Return what a decoder recovers of the last window's text after each treatment."""
     means = means_over_splits(data.isel({dims.LAYER: 0}))["recovered"]
-    last = means.isel({dims.SOURCE_WINDOW: -1})
-    each = [
-        f"{number(float(last.sel({dims.TREATMENT: t})))} after {t}"
-        for t in data[dims.TREATMENT].values.tolist()
-    ]
+    last, treatments = means.isel({dims.SOURCE_WINDOW: -1}), by_label(data, dims.TREATMENT)
+    each = [f"{number(float(last.sel(at)))} after {name}" for name, at in treatments.items()]
     return f"Of the last window's text a decoder recovers {', '.join(each)}."
 
 

@@ -10,8 +10,14 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
-from workbench.measurements.tables import by_level, by_pass, by_window, grid, number
-from workbench.tasks.phrases import level_words
+from workbench.measurements.tables import (
+    by_level,
+    by_pass,
+    by_window,
+    grid,
+    level_name,
+    number,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -64,8 +70,7 @@ def concludes(data: xr.Dataset) -> str:
     level = data[dims.DIFFICULTY].values[-1]
     here = data["accuracy"].isel({dims.WINDOW: -1}).sel({dims.DIFFICULTY: level})
     each = [f"{number(float(here.sel(at)))} {place}" for place, at in by_pass(data).items()]
-    word = level_words(level, str(data.attrs["difficulty_name"]))
-    return f"At {word}, right in {', '.join(each)}."
+    return f"At {level_name(data, level)}, right in {', '.join(each)}."
 
 
 LENS = Measurement(

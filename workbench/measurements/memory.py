@@ -8,7 +8,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.measurements.base import Measurement, Reporter, Rows, Settings, drawn
-from workbench.measurements.tables import by_pass, by_window, cell, grid, number
+from workbench.measurements.tables import by_label, by_pass, by_window, cell, grid, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -35,11 +35,11 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
 
 def _of_window(data: xr.Dataset, window: int) -> dict[str, Rows]:
     here = data.sel({dims.WINDOW: window})
-    methods = {str(m): {dims.PROCEDURE: m} for m in data[dims.PROCEDURE].values}
+    methods = by_label(data, dims.PROCEDURE)
     heads = {
-        f"layer {i} head {h}": {dims.LAYER: i, dims.GDN_HEAD: h}
-        for i in data[dims.LAYER].values.tolist()
-        for h in data[dims.GDN_HEAD].values.tolist()
+        f"{layer} {head}": at | of
+        for layer, at in by_label(data, dims.LAYER, text="layer {}").items()
+        for head, of in by_label(data, dims.GDN_HEAD, text="head {}").items()
     }
     found = _shares(here, heads, methods)
     found["relative change, all heads together"] = grid(
@@ -68,7 +68,7 @@ def _shares(
     from workbench.instruments.linear import LEFT
 
     found = {}
-    sources = {f"pass {p}": {dims.SOURCE_PASS: p} for p in here[dims.SOURCE_PASS].values.tolist()}
+    sources = by_label(here, dims.SOURCE_PASS, text="pass {}")
     down = {
         f"{head}, {method}": {**at, **procedure}
         for head, at in heads.items()

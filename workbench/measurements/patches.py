@@ -11,7 +11,7 @@ from pydantic import Field
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
 from workbench.measurements.parts import Parts, part_words, parts_of
-from workbench.measurements.tables import by_level, by_pass, by_window, grid, number
+from workbench.measurements.tables import by_label, by_level, by_pass, by_window, grid, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -63,26 +63,23 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
     By pass, with the controls; with several parts, at the last pass.
     """
     found = {}
-    parts, controls = (data[dim].values.tolist() for dim in (dims.COMPONENT, dims.CONTROL))
+    parts, controls = data[dims.COMPONENT].values.tolist(), by_label(data, dims.CONTROL)
     for title, window in by_window(data).items():
         here = data.sel({dims.WINDOW: window, dims.DIRECTION: "noise"})
         if len(parts) > 1:
             here = here.isel({dims.SLEEP_PASS: -1})
-            places = {str(part): {dims.COMPONENT: part} for part in parts}
+            places = by_label(data, dims.COMPONENT)
             down = {
-                f"{part}{'' if control == 'patch' else f', {control}'}": {
-                    **at,
-                    dims.CONTROL: control,
-                }
+                part if control == "patch" else f"{part}, {control}": at | held
                 for part, at in places.items()
-                for control in controls
+                for control, held in controls.items()
             }
         else:
             here = here.isel({dims.COMPONENT: 0})
             places = by_pass(here, first=1)
             down = {
-                f"{name}, {control}": {**at, dims.CONTROL: control}
-                for control in controls
+                f"{name}, {control}": at | held
+                for control, held in controls.items()
                 for name, at in places.items()
             }
         levels = by_level(here)

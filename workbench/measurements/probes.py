@@ -11,7 +11,7 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, SplitSettings, drawn
-from workbench.measurements.tables import by_pass, by_window, grid, number
+from workbench.measurements.tables import by_label, by_pass, by_window, grid, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -45,13 +45,12 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
     the last pass.
     """
     found = {}
-    targets = {str(t): {dims.TARGET: t} for t in data[dims.TARGET].values}
+    targets = by_label(data, dims.TARGET)
     several = data.sizes[dims.LAYER] > 1
     for title, window in by_window(data).items():
         for layer in data[dims.LAYER].values.tolist():
-            here = data.sel({dims.WINDOW: window, dims.LAYER: layer})
             name = f"told right{title}{f', layer {layer}' if several else ''}"
-            found[name] = _rows(here, targets)
+            found[name] = _rows(data.sel({dims.WINDOW: window, dims.LAYER: layer}), targets)
     return found
 
 
@@ -79,9 +78,9 @@ def _rows(here: xr.Dataset, targets: dict[str, Any]) -> Rows:
                 add(f"{which}, {place}", one.sel(at))
         else:
             add(which, one.sel(last))
-    for which in here[dims.CONTROL].values.tolist():
-        control = here["control_accuracy"].mean(dims.SEED).sel({dims.CONTROL: which})
-        add(f"control task, last pass: {which}", control.sel(last))
+    controls = here["control_accuracy"].mean(dims.SEED).sel(last)
+    for which, at in by_label(here, dims.CONTROL).items():
+        add(f"control task, last pass: {which}", controls.sel(at))
     if "gain" in here:
         over = grid(_best_gain(here), "gain", by_pass(here, first=1), targets, corner="")
         rows += [[f"above the best linear baseline, {row[0]}", *row[1:]] for row in over[1:]]
@@ -124,38 +123,25 @@ def charts(data: xr.Dataset) -> list[Chart]:
     """Return maps of targets over passes, curves next to the baselines, and single items."""
     from workbench.figures.probes import item_bars, probe_curves, probe_map
 
-    place = {
-        option: data[dim].values.tolist()
-        for option, dim in (
-            ("window", dims.WINDOW),
-            ("layer", dims.LAYER),
-            ("sleep_pass", dims.SLEEP_PASS),
-            ("target", dims.TARGET),
-        )
-    }
+    options = (dims.WINDOW, dims.LAYER, dims.SLEEP_PASS, dims.TARGET)  # what figures call them too
+    place = {option: data[option].values.tolist() for option in options}
 
     def chart(title: str, says: str, draw: Any, *options: str, **fixed: Any) -> Chart:
         last = {name: place[name][-1] for name in options}
         choices = {name: place[name] for name in options if len(place[name]) > 1}
         return Chart(title, says, partial(draw, data, **last, **fixed), choices)
 
-    found = [chart(*MAPS["gain"], probe_map, "window", quantity="gain")]
-    found.append(
-        chart(
-            "Next to baselines and controls",
-            "What sleep adds lies above every linear baseline, not only above chance (the "
-            "majority). 'Input, quadratic' decodes the text from products of two of its entries, "
-            "without any model. Controls, thin, give labels that mean nothing; 'kinds' one for "
-            "each type of input.",
-            probe_curves,
-            "window",
-            "layer",
-        )
+    gain, *others = (
+        chart(title, says, probe_map, "window", quantity=name)
+        for name, (title, says) in MAPS.items()
     )
-    found += [
-        chart(*MAPS[name], probe_map, "window", quantity=name)
-        for name in ("accuracy", "selectivity")
-    ]
+    says = (
+        "What sleep adds lies above every linear baseline, not only above chance (the majority). "
+        "'Input, quadratic' decodes the text from products of two of its entries, without any "
+        "model. Controls, thin, give labels that mean nothing; 'kinds' one for each type of input."
+    )
+    curves = chart("Next to baselines and controls", says, probe_curves, "window", "layer")
+    found = [gain, curves, *others]
     if len(place["layer"]) > 1:
         says = "A panel for each target: which layer holds it, after which pass."
         found.append(chart("Layer by layer", says, probe_map, "window", panels=dims.TARGET))

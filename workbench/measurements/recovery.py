@@ -9,7 +9,7 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Measurement, Reporter, Rows, SplitSettings, drawn
-from workbench.measurements.tables import by_pass, cell, number
+from workbench.measurements.tables import by_label, by_pass, cell, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -46,18 +46,15 @@ def means_over_splits(data: xr.Dataset) -> xr.Dataset:
 def tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return how much of each window's text a decoder recovers, at every place."""
     means = means_over_splits(data).isel({dims.LAYER: 0})
-    found = {}
-    for source in data[dims.SOURCE_WINDOW].values.tolist():
-        rows: Rows = [["decoder", "recovered", "untrained weights", "majority"]]
-        for window in data[dims.WINDOW].values.tolist():
+    found, lines = {}, ["untrained weights", "majority"]
+    for source, of in by_label(data, dims.SOURCE_WINDOW, text="text of window {}").items():
+        rows: Rows = [["decoder", "recovered", *lines]]
+        for window, read in by_label(data, dims.WINDOW, text="window {}").items():
             for name, at in by_pass(data).items():
-                here = means.sel({**at, dims.WINDOW: window, dims.SOURCE_WINDOW: source})
-                others = [
-                    number(float(here["chance"].sel({dims.BASELINE: b})))
-                    for b in ("untrained weights", "majority")
-                ]
-                rows.append([f"window {window}, {name}", cell(here, "recovered"), *others])
-        found[f"text of window {source}"] = rows
+                here = means.sel(of | read | at)
+                others = [number(float(here["chance"].sel({dims.BASELINE: b}))) for b in lines]
+                rows.append([f"{window}, {name}", cell(here, "recovered"), *others])
+        found[source] = rows
     return found
 
 
@@ -65,12 +62,11 @@ def concludes(data: xr.Dataset) -> str:
     """Return what is recovered of each window's text at the end, next to untrained weights."""
     means = means_over_splits(data).isel({dims.LAYER: 0, dims.WINDOW: -1, dims.SLEEP_PASS: -1})
     each = []
-    for source in data[dims.SOURCE_WINDOW].values.tolist():
-        one = means.sel({dims.SOURCE_WINDOW: source})
+    for source, at in by_label(data, dims.SOURCE_WINDOW, text="window {}").items():
+        one = means.sel(at)
         other = number(float(one["chance"].sel({dims.BASELINE: "untrained weights"})))
-        each.append(
-            f"{number(float(one['recovered']))} of window {source} ({other} with untrained weights)"
-        )
+        own = number(float(one["recovered"]))
+        each.append(f"{own} of {source} ({other} with untrained weights)")
     return f"At the end, {' and '.join(each)}."
 
 

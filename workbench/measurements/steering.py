@@ -10,8 +10,7 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, SplitSettings, drawn
-from workbench.measurements.tables import cell, number
-from workbench.tasks.phrases import level_words
+from workbench.measurements.tables import by_label, cell, level_name, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -44,13 +43,13 @@ def run(checkpoint: Checkpoint, settings: SteeringSettings, reporter: Reporter) 
 def tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return how often the answer follows, by strength: each target at its own difficulty."""
     here = data.isel({dims.SLEEP_PASS: -1, dims.LAYER: 0})
-    across = {f"x {s:g}": {dims.STRENGTH: s} for s in data[dims.STRENGTH].values.tolist()}
+    across = by_label(data, dims.STRENGTH, text="x {:g}")
     rows: Rows = [["queries, what S is moved along", *across, "cases"]]
     controls = [c for c in data[dims.CONTROL].values.tolist() if c != "nothing"]
     for target, level in zip(data[dims.TARGET].values, data["level"].values.tolist(), strict=True):
         if level not in data[dims.DIFFICULTY].values:
             continue
-        asked = level_words(level, str(data.attrs["difficulty_name"]))
+        asked = level_name(data, level)
         at = {dims.TARGET: target, dims.DIFFICULTY: level}
         cases = str(int(here["cases"].sel(at)))
         for control in controls:
@@ -89,7 +88,7 @@ def concludes(data: xr.Dataset) -> str:
         if level in data[dims.DIFFICULTY].values:
             one = here["follows"].sel({dims.TARGET: target, dims.DIFFICULTY: level})
             own, *others = (float(one.sel({dims.CONTROL: c})) for c in controls)
-            word = level_words(level, str(data.attrs["difficulty_name"]))
+            word = level_name(data, level)
             parts.append(f"{word} {number(own)} (controls at most {number(max(others))})")
     strength = float(data[dims.STRENGTH].values[-1])
     return f"Moved {strength:g} times as far as turns the probe, answers follow in: " + (

@@ -42,6 +42,11 @@ def grid(
     return [[corner, *across], *body]
 
 
+def by_label(data: xr.Dataset, dim: str, *, text: str = "{}") -> dict[str, Any]:
+    """Return the selection of each label of a dim, by its name in a table."""
+    return {text.format(label): {dim: label} for label in data[dim].values.tolist()}
+
+
 def by_pass(data: xr.Dataset, *, first: int = 0) -> dict[str, Any]:
     """Return the selection of each pass, by its name in a row."""
     numbers = [n for n in data[dims.SLEEP_PASS].values.tolist() if n >= first]
@@ -50,9 +55,13 @@ def by_pass(data: xr.Dataset, *, first: int = 0) -> dict[str, Any]:
 
 def by_level(data: xr.Dataset) -> dict[str, Any]:
     """Return the selection of each difficulty, by its name above a column."""
-    word = str(data.attrs["difficulty_name"])
     levels = data[dims.DIFFICULTY].values.tolist()
-    return {level_words(level, word): {dims.DIFFICULTY: level} for level in levels}
+    return {level_name(data, level): {dims.DIFFICULTY: level} for level in levels}
+
+
+def level_name(data: xr.Dataset, level: int) -> str:
+    """Return what a table calls a difficulty: ``2 hops``."""
+    return level_words(level, str(data.attrs["difficulty_name"]))
 
 
 def by_window(data: xr.Dataset) -> dict[str, Any]:

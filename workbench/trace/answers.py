@@ -50,7 +50,8 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
         log_prob[:, part] = _where(predicted, F.log_softmax(logits, -1).gather(-1, target)[..., 0])
         difference[:, part] = _where(predicted, own[..., 0] - others)
         rank[:, part] = to_numpy(position.masked_fill(~predicted, NO_RANK))
-    at_first, first = _first_tokens(batch)
+    starts = batch.answer_starts()
+    at_first, first = np.maximum(starts, 0), (starts >= 0) & (batch.difficulty >= 0)
     names = (dims.EXAMPLE, dims.QUERY)
     return xr.Dataset(
         {
@@ -82,13 +83,6 @@ def said_tokens(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
 
 def _where(predicted: torch.Tensor, value: torch.Tensor) -> np.ndarray:
     return to_numpy(value.masked_fill(~predicted, torch.nan))
-
-
-def _first_tokens(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first token of each answer, and which answers exist, ``[example, query]``."""
-    queries = np.arange(batch.difficulty.shape[1])
-    is_answer = batch.answer_of[:, :, None] == queries  # (example, token, query)
-    return is_answer.argmax(axis=1), is_answer.any(axis=1) & (batch.difficulty >= 0)
 
 
 def _answer_sums(values: np.ndarray, batch: Batch) -> np.ndarray:

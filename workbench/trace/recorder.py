@@ -41,6 +41,8 @@ from workbench.trace.watched import WatchedModel, WatchedPass, layer_sizes, writ
 TIERS: Final = ("states", "writes", "hidden")
 """What may be kept besides the summary (inputs, norms of the states, answers)."""
 
+WRITES: Final = tuple(GROUPS["writes"])
+
 BEGINNING: Final = (0, 0, False)
 """The boundary before anything is read: window, sleep pass, woken."""
 
@@ -103,21 +105,11 @@ def record(
         N is not fixed, `keep` names something else, the model cannot report its writes, its
         layers differ in size, or the examples of the batch differ in layout.
     """
-    parts = list(
-        recorded_parts(
-            model,
-            batch,
-            sleep,
-            keep=keep,
-            task=task,
-            origin=origin,
-            batch_size=batch_size,
-            on_progress=on_progress,
-            on_answers=on_answers,
-            changed=changed,
-        )
-    )
-    return joined(parts)
+    parts = recorded_parts(
+        model, batch, sleep, keep=keep, task=task, origin=origin, batch_size=batch_size,
+        on_progress=on_progress, on_answers=on_answers, changed=changed,
+    )  # fmt: skip
+    return joined(list(parts))
 
 
 def recorded_parts(
@@ -164,19 +156,12 @@ def joined(parts: Sequence[xr.DataTree]) -> xr.DataTree:
     """Join the parts of one trace along the examples."""
     if len(parts) == 1:
         return parts[0]
+    options: Any = {"data_vars": "minimal", "coords": "minimal", "compat": "override"}
+    options |= {"join": "exact", "combine_attrs": "override"}
     whole = {}
     for path in ("/", *parts[0].children):
-        nodes = (part if path == "/" else part.children[path] for part in parts)
-        pieces = [node.to_dataset(inherit=False) for node in nodes]
-        whole[path] = xr.concat(
-            pieces,
-            dims.EXAMPLE,
-            data_vars="minimal",
-            coords="minimal",
-            compat="override",
-            join="exact",
-            combine_attrs="override",
-        )
+        pieces = [part[path].to_dataset(inherit=False) for part in parts]
+        whole[path] = xr.concat(pieces, dims.EXAMPLE, **options)
     return xr.DataTree.from_dict(whole)
 
 
@@ -288,19 +273,18 @@ class _Part:
         self, at: tuple[int, int, int], layer: int, kept: Tensor, run: WatchedPass
     ) -> None:
         arrays, (window, number, index) = self.arrays, at
-        for name in ("write_key", "write_value", "beta", "log_decay"):
+        for name in WRITES:
             arrays[name][:, window, number, index] = 0  # also if the pass did not run the layer
         found = writes_of(self.model, run, layer, kept)
         if found is None:
             return
         self.corrects[index] = found.corrects
         tokens = found.k.shape[1]
-        for name, values in (("write_key", found.k), ("write_value", found.v)):
-            by_head = to_numpy(values).swapaxes(1, 2)  # (example, gdn_head, token, .)
-            arrays[name][:, window, number, index, :, :tokens] = by_head
-        for name, gate in (("beta", found.beta), ("log_decay", found.log_decay)):
-            if gate is not None:
-                by_head = to_numpy(gate).swapaxes(1, 2)  # (example, gdn_head, token)
+        for name, values in zip(
+            WRITES, (found.k, found.v, found.beta, found.log_decay), strict=True
+        ):
+            if values is not None:
+                by_head = to_numpy(values).swapaxes(1, 2)  # (example, gdn_head, token[, .])
                 arrays[name][:, window, number, index, :, :tokens] = by_head
 
     def _keep_residual(self, window: int, number: int, block: int, features: Tensor) -> None:

@@ -181,13 +181,6 @@ def _check_root(tree: xr.DataTree) -> None:
             raise _wrong(f"no coordinate {name} of every window", "asleep (bool), n_passes (int)")
 
 
-def _check_order(entries: np.ndarray) -> int:
-    """Check which window each entry reads; return how many windows there are."""
-    if entries.dtype.kind != "i" or entries[0] != 0 or not np.isin(np.diff(entries), (0, 1)).all():
-        raise _wrong(f"{OF_WINDOW} = {entries.tolist()!s:.60}", "windows in order, from 0")
-    return int(entries[-1]) + 1
-
-
 def _check_variables(group: str, found: xr.Dataset) -> None:
     expected = GROUPS[group]
     unknown = [str(name) for name in found.data_vars if name not in expected]
@@ -249,7 +242,11 @@ def _check_numbers(tree: xr.DataTree) -> None:
         raise _wrong(f"n_sleep = {n_sleep}", f"the passes over windows slept on, {slept[0]}")
     windows, length = tree.sizes[dims.WINDOW], tree.attrs["sequence_length"]
     if OF_WINDOW in tree.coords:
-        windows = _check_order(tree.coords[OF_WINDOW].values)
+        entries = tree.coords[OF_WINDOW].values
+        steps = np.diff(entries, prepend=0)
+        if entries.dtype.kind != "i" or not np.isin(steps, (0, 1)).all() or entries[0]:
+            raise _wrong(f"{OF_WINDOW} = {entries.tolist()!s:.60}", "windows in order, from 0")
+        windows = int(entries[-1]) + 1
     inputs, readout = tree["inputs"].to_dataset(), tree["readout"].to_dataset()
     queries = inputs.sizes.get(dims.QUERY, 0)
     alone = _isolated(tree) * queries

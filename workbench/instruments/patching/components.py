@@ -154,9 +154,7 @@ def of_another(part: Tensor) -> Tensor:
 
 def scale(memory: Memory, component: Component, factor: float) -> Memory:
     """Return the memory with a part `factor` times as strong."""
-    return _exchanged(
-        memory, component, {i: factor * part for i, part in component.take(memory).items()}
-    )
+    return ablate(memory, component, lambda part: factor * part)
 
 
 def moved_at_random(before: Memory, after: Memory, *, seed: int) -> Memory:

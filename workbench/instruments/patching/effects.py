@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,13 +11,14 @@ from workbench import dims
 from workbench.instruments.clustered import (
     CASE,
     Estimate,
-    by_difficulty,
     mean,
     ratio,
     share,
+    summarised,
     with_chance,
 )
 from workbench.instruments.controls import PATCH, UNRELATED
+from workbench.instruments.recorded import in_nats
 from workbench.tasks.base import Task
 
 
@@ -47,8 +48,7 @@ def patches_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
     unrelated donor goes nearly all the way, the denominator is small and the interval wide. That an
     example's unrelated donor is also the donor of the example before is not taken into account.
     """
-    plain = effects.drop_vars(dims.DIFFICULTY)
-    summed = partial(by_difficulty, difficulty=effects[dims.DIFFICULTY])
+    plain, difficulty = effects.drop_vars(dims.DIFFICULTY), effects[dims.DIFFICULTY]
     asked = plain["logit_diff"].notnull()
     moved = plain["logit_diff"] - plain["unpatched"]
     whole = (plain["donor"] - plain["unpatched"]).broadcast_like(moved)
@@ -59,19 +59,17 @@ def patches_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
     further, more, both = patch[0] - other[0], patch[1] - other[1], patch[2] & other[2]
     left = whole.sel({dims.CONTROL: UNRELATED}, drop=True) - other[0]
     chance = plain["chance"]
-    found = xr.merge(
-        [
-            summed(mean, "logit_diff", plain["logit_diff"], asked),
-            summed(_progress, "effect", moved, whole, asked),
-            *(summed(share, name, plain[name] == 1, asked) for name in ("became_donor", "stayed")),
-            summed(_progress, "beyond", further, left, both),
-            summed(mean, "became_more", more, both),
-            summed(mean, "chance", chance, chance.notnull())[["chance"]],
-        ]
-    )
-    for name in ("logit_diff", "logit_diff_low", "logit_diff_high"):
-        found[name].attrs["units"] = "nat"
-    return _counted(found, effects, plain["unpatched"].isel({dims.DIRECTION: 0}).notnull())
+    estimates = {
+        "logit_diff": (mean, plain["logit_diff"], asked),
+        "effect": (_progress, moved, whole, asked),
+        **{name: (share, plain[name] == 1, asked) for name in ("became_donor", "stayed")},
+        "beyond": (_progress, further, left, both),
+        "became_more": (mean, more, both),
+        "chance": (mean, chance, chance.notnull()),
+    }
+    found = summarised(difficulty, estimates).drop_vars(["chance_low", "chance_high"])
+    measured = plain["unpatched"].isel({dims.DIRECTION: 0}).notnull()
+    return _counted(in_nats(found), effects, measured)
 
 
 def ablations_by_difficulty(effects: xr.Dataset, task: Task | None = None) -> xr.Dataset:
@@ -84,18 +82,14 @@ def ablations_by_difficulty(effects: xr.Dataset, task: Task | None = None) -> xr
     ``log_prob`` and ``logit_diff``, nats; over (difficulty) the same as ``intact_...``, of the
     memory left alone. Each with ``_low`` and ``_high``, 95 % over examples.
     """
-    plain = effects.drop_vars(dims.DIFFICULTY)
-    summed = partial(by_difficulty, difficulty=effects[dims.DIFFICULTY])
-    summaries = []
+    plain, difficulty = effects.drop_vars(dims.DIFFICULTY), effects[dims.DIFFICULTY]
+    estimates: dict[str, tuple[Any, ...]] = {}
     for prefix in ("", "intact_"):
         asked = plain[f"{prefix}log_prob"].notnull()
-        summaries.append(summed(share, f"{prefix}accuracy", plain[f"{prefix}correct"] == 1, asked))
+        estimates[f"{prefix}accuracy"] = share, plain[f"{prefix}correct"] == 1, asked
         for name in (f"{prefix}log_prob", f"{prefix}logit_diff"):
-            summaries.append(summed(mean, name, plain[name], asked))
-    found = xr.merge(summaries)
-    for score in found.data_vars.values():
-        if "accuracy" not in str(score.name):
-            score.attrs["units"] = "nat"
+            estimates[name] = mean, plain[name], asked
+    found = in_nats(summarised(difficulty, estimates))
     found = _counted(found, effects, plain["intact_log_prob"].notnull())
     return found if task is None else with_chance(found, task)
 

@@ -8,6 +8,7 @@ a change then only reads on from its boundary.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,6 +54,7 @@ from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, Wake
 from workbench.tasks.base import Task
 from workbench.trace.answers import answer_scores, said_tokens
+from workbench.training.loss import query_correct
 
 PATCHED = (INTACT, PATCH, UNRELATED, RANDOM, DONOR)
 """Memories that a patch is read on with, as axes name them."""
@@ -110,13 +112,11 @@ def patch_pair(
 ) -> xr.Dataset:
     """Exchange a part of S between two examples, both ways, and read on.
 
-    - model, task, sleep: the network, the task of the batch, and a fixed N.
-    - batch: examples ``[example, token]``, among them the pair.
     - recipient, donor, unrelated: three different examples; the third gives the control its memory.
     - boundary: where S is changed, not after the first answer.
     - reading: `read_pair` of the same three, if it is known already.
 
-    Result: over (direction = "noise", "denoise"; control = `PATCHED`; query): ``logit_diff``, the
+    Result: over (direction as in `patch_effects`, control = `PATCHED`, query): ``logit_diff``, the
     answer of the memory given minus that of the reading's own context, nats, at the token
     where the two first differ; ``became_donor`` and ``stayed``, 1 where the likeliest symbol
     there is the given memory's answer, or the reading's own, else 0: the measures of
@@ -131,9 +131,6 @@ def patch_pair(
 
     Raises WorkbenchError: the pair does not fit (`swap_context`) or has the same answers, examples
     are not three different ones, or a boundary or part is not there.
-
-    "noise" puts the donor's part into the recipient's reading: an effect says that the part is
-    needed. "denoise" puts the recipient's part into the donor's: an effect says it is enough.
     """
     if reading is None:
         reading = read_pair(
@@ -180,7 +177,6 @@ def change_one(
     - example: which of the batch's examples; the others are what "mean" is the mean of.
     - method: "zero", "mean", or a factor that the part is scaled by.
     - reading: `read_boundaries` of the batch, if it is known already.
-    - model, batch, sleep, boundary, part, seed: as in `patch_pair`.
 
     Result: over (control = `ERASED`; query): ``logit_diff``, the right answer's logit minus the
     largest other one, nats, at the answer's first token; ``correct``. ``said (control, token)``,
@@ -197,14 +193,10 @@ def change_one(
     many = concatenate([batch.examples(_one(example))] * len(memories))
     wakes = read_on(model, many, sleep, _together(intact, memories))
     scores = answer_scores(wakes, many).rename({dims.EXAMPLE: dims.CONTROL})
-    found = xr.Dataset(
-        {
-            "logit_diff": scores["logit_diff"],
-            "correct": scores["correct"],
-            "said": ((dims.CONTROL, dims.TOKEN), said_tokens(wakes, many)),
-            "own": (dims.TOKEN, many.tokens[0]),
-            "fast_weight": _states(memories),
-        }
+    found = scores[["logit_diff", "correct"]].assign(
+        said=((dims.CONTROL, dims.TOKEN), said_tokens(wakes, many)),
+        own=(dims.TOKEN, many.tokens[0]),
+        fast_weight=_states(memories),
     )
     return found.assign_coords({dims.CONTROL: list(ERASED)}).assign_attrs(
         compared="one reading with part of S erased or scaled, with it left alone, and moved",
@@ -214,18 +206,9 @@ def change_one(
     )
 
 
-def _about(
-    part: Part, boundary: BoundaryIndex, sleep: SleepConfig, seed: int
-) -> dict[str, str | int]:
-    window, sleep_pass = boundary
-    passes = known_passes(sleep)
-    return {
-        "component": part.name,
-        "window": window,
-        "sleep_pass": sleep_pass,
-        "n_sleep": passes,
-        "seed": seed,
-    }
+def _about(part: Part, boundary: BoundaryIndex, sleep: SleepConfig, seed: int) -> dict[str, Any]:
+    names = ("component", "window", "sleep_pass", "n_sleep", "seed")
+    return dict(zip(names, (part.name, *boundary, known_passes(sleep), seed), strict=True))
 
 
 def _patched(
@@ -255,14 +238,14 @@ def _patched(
         said.append(said_tokens(wakes, concatenate([batch] * count)))
         logits.append(logits_at(wakes, _times(asked, count)))
     tokens, every = np.concatenate(said), np.concatenate(logits)
-    outcomes = dict(zip(OUTCOMES, outcomes_of(every, _times(asked, len(every))), strict=True))
+    many = concatenate([batch] * len(tokens))
+    logit_diff, *became = outcomes_of(every, _times(asked, len(every)))
     axes, text = (dims.CONTROL, dims.QUERY), (dims.CONTROL, dims.TOKEN)
     return xr.Dataset(
         {
-            "logit_diff": (axes, outcomes["logit_diff"], {"units": "nat"}),
-            "became_donor": (axes, outcomes["became_donor"].astype(float)),
-            "stayed": (axes, outcomes["stayed"].astype(float)),
-            "correct": (axes, _whole(tokens, batch)),
+            "logit_diff": (axes, logit_diff, {"units": "nat"}),
+            **{n: (axes, a.astype(float)) for n, a in zip(OUTCOMES[1:], became, strict=True)},
+            "correct": (axes, query_correct(tokens == many.tokens, many)),
             "said": (text, tokens),
             "own": (dims.TOKEN, batch.tokens[0]),
             "other": (dims.TOKEN, other.tokens[0]),
@@ -288,15 +271,6 @@ def _together(boundary: Boundary, memories: list[Memory]) -> Boundary:
 def _times(asked: Questions, count: int) -> Questions:
     arrays = (asked.at, asked.recipient, asked.donor)
     return Questions(*(np.repeat(array, count, axis=0) for array in arrays))
-
-
-def _whole(said: np.ndarray, batch: Batch) -> np.ndarray:
-    """Return bool ``[control, query]``: whether every token of an answer is the right one."""
-    queries = np.arange(batch.difficulty.shape[1])
-    of_query = batch.answer_of[0] == queries[:, None]  # (query, token)
-    wrong = said != batch.tokens[0]  # (control, token)
-    there = of_query.any(axis=1) & (batch.difficulty[0] >= 0)
-    return ~(wrong[:, None] & of_query).any(axis=2) & there
 
 
 def _states(memories: list[Memory]) -> xr.DataArray:

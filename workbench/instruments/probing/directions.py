@@ -99,7 +99,7 @@ def turn(
     item = _any_of(there & (target.asked_by[rows] >= 0), generator)
     other = there.copy()
     other[np.arange(len(rows)), item] = False
-    weights, said = probe.weights(), probe.evidence(features[rows])
+    weights, said = probe.weights(), probe.evidence(probe.factors.project(features[rows]))
     cases = np.arange(len(rows))
     free = _free(probe, said, item)
     free[cases, target.labels[rows, item]] = False

@@ -103,18 +103,20 @@ class Fit(NamedTuple):
     items: int
     alpha: float
 
-    def answers(self, projected: np.ndarray) -> np.ndarray:
+    def answers(self, projected: np.ndarray, alpha: float | None = None) -> np.ndarray:
         """Return the class of each item, int64 ``[example, item]``, from `Factors.project`."""
-        return _answers(self, projected, self.alpha)
+        return self.evidence(projected, alpha).argmax(axis=-1)
+
+    def evidence(self, projected: np.ndarray, alpha: float | None = None) -> np.ndarray:
+        """Return what speaks for each class, ``[example, item, class]``: the answer is the most."""
+        shrunk = self.factors.shrink(self.alpha if alpha is None else alpha)
+        said = projected @ (shrunk[:, None] * self.correlated) + self.offset
+        return said.reshape(len(projected), self.items, said.shape[1] // self.items)
 
     def weights(self) -> np.ndarray:
         """Return the weights ``[item, class, feature]``."""
         flat = self.factors.weights(self.correlated, self.alpha)
         return np.moveaxis(flat.reshape(len(flat), self.items, -1), 0, -1)
-
-    def evidence(self, features: np.ndarray) -> np.ndarray:
-        """Return what speaks for each class, ``[example, item, class]``: the answer is the most."""
-        return _evidence(self, self.factors.project(features), self.alpha)
 
 
 def fit(
@@ -141,16 +143,7 @@ def fit(
     asked = validation_labels >= 0
     best = -1
     for alpha in sorted(alphas, reverse=True):
-        right = int(((_answers(found, validation, alpha) == validation_labels) & asked).sum())
+        right = int(((found.answers(validation, alpha) == validation_labels) & asked).sum())
         if right > best:
             best, found = right, found._replace(alpha=alpha)
     return found
-
-
-def _answers(found: Fit, projected: np.ndarray, alpha: float) -> np.ndarray:
-    return _evidence(found, projected, alpha).argmax(axis=-1)
-
-
-def _evidence(found: Fit, projected: np.ndarray, alpha: float) -> np.ndarray:
-    said = projected @ (found.factors.shrink(alpha)[:, None] * found.correlated) + found.offset
-    return said.reshape(len(projected), found.items, said.shape[1] // found.items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -38,35 +38,16 @@ class Questions:
         return control_labels(self.targets[target], self.groups, train, (seed, 1, target))
 
 
-@dataclass(frozen=True)
-class Scores:
+class Scores(NamedTuple):
     """What the probes of one place found on the test folds.
 
-    - right, asked: items decoded correctly, and items present, ``[seed, target, item]``.
-    - interval, item_interval: of the mean over seeds, ``[bound, target]`` and ``[bound, target,
-      item]``.
+    - values: variables of `probe_states` at this place: ``accuracy [seed, target]`` and so on;
+      NaN where nothing was asked.
     - right_of: items decoded correctly in each example, all seeds together, ``[target, example]``.
-    - control: accuracy on the control tasks, ``[seed, target, control]``; NaN where there are none.
-    - alpha: regularisation chosen, ``[seed, target]``.
     """
 
-    right: np.ndarray
-    asked: np.ndarray
-    interval: np.ndarray
-    item_interval: np.ndarray
+    values: dict[str, np.ndarray]
     right_of: np.ndarray
-    control: np.ndarray
-    alpha: np.ndarray
-
-    @property
-    def accuracy(self) -> np.ndarray:
-        """Share of items decoded correctly, ``[seed, target]``; NaN where there are none."""
-        return _shares(self.right.sum(axis=-1), self.asked.sum(axis=-1))
-
-    @property
-    def item_accuracy(self) -> np.ndarray:
-        """The same for each item, ``[seed, target, item]``; NaN for one that never is there."""
-        return _shares(self.right, self.asked)
 
 
 def _shares(right: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -109,8 +90,16 @@ def score_place(
     both = [(r / times, a / times) for r, a in zip(right_of, asked_of, strict=True)]
     interval = [proportion_interval(r.sum(axis=1), a.sum(axis=1)) for r, a in both]
     by_item = [[proportion_interval(*of) for of in zip(r.T, a.T, strict=True)] for r, a in both]
-    bounds = np.array(interval).T, np.moveaxis(np.array(by_item), -1, 0)
-    return Scores(right, asked, *bounds, right_of.sum(axis=-1), control, alpha)
+    values = {
+        "accuracy": _shares(right.sum(axis=-1), asked.sum(axis=-1)),
+        "item_accuracy": _shares(right, asked),
+        "control_accuracy": control,
+        "alpha": alpha,
+    }
+    for bound, name in enumerate(("low", "high")):
+        values[name] = np.array(interval)[:, bound]
+        values[f"item_{name}"] = np.array(by_item)[..., bound]
+    return Scores(values, right_of.sum(axis=-1))
 
 
 class _Fold:
