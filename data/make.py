@@ -19,9 +19,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -317,12 +318,11 @@ def with_seeds(card: str, record: dict[str, Any]) -> str:
     The weights in the folder are those of seed 0; a reader has to see what the others did.
     """
     asked = {n: e for n, e in record["over_seeds"].items() if n != NO_CONTEXT}
-    heads = columns(record)
-    better = -1 if "bits" in next(iter(asked.values())) else 1  # fewer bits are better
-    best = max(asked, key=lambda n: better * summaries(asked[n])[-1 if better > 0 else 0]["mean"])
-    rows = [["seed", *heads]]
+    show = shown(record)
+    best = max(asked, key=lambda n: show.merit(asked[n]))
+    rows = [["seed", *show.heads]]
     for i, seed in enumerate(record["seeds"]):
-        rows.append([seed, *(f"{one['values'][i]:.3f}" for one in summaries(asked[best]))])
+        rows.append([seed, *(f"{one['values'][i]:.3f}" for one in show.summaries(asked[best]))])
     text = (
         f"The same configuration with other seeds, tested at N = {best} (the best N of their "
         "mean). The weights here are seed 0's, whatever the others did."
@@ -335,36 +335,51 @@ def with_seeds(card: str, record: dict[str, Any]) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """Return a Markdown table: mean over seeds, and the lowest and highest seed in brackets."""
-    rows = [["model", "seeds", "tested at N", *columns(results[0])]]
+    show = shown(results[0])
+    rows = [["model", "seeds", "tested at N", *show.heads]]
     for record in results:
         for n, entry in record["over_seeds"].items():
-            cells = map(cell, summaries(entry))
+            cells = map(cell, show.summaries(entry))
             rows.append([f"`{record['name']}`", str(len(record["seeds"])), n, *cells])
     text = markdown(rows)
-    first = next(iter(results[0]["over_seeds"].values()))
-    if "bits" in first:
-        return text
-    levels = list(first["accuracy"])
-    for name, line in results[0]["chance"].items():
-        values = [f"{line['accuracy'][level]:.3f}" for level in levels]
+    for name, line in show.chance.items():
+        values = [f"{line['accuracy'][level]:.3f}" for level in entry["accuracy"]]
         values.append("" if line["exact"] is None else f"{line['exact']:.3f}")
         text += f"\n| *{name}* | | | {' | '.join(values)} |"
     return text
 
 
-def columns(record: dict[str, Any]) -> list[str]:
-    """Return what `summaries` are of."""
+class Shown(NamedTuple):
+    """What tables show of a record.
+
+    - heads: of `summaries`.
+    - summaries: what is shown of one entry of ``over_seeds``.
+    - merit: how good an entry is; more is better.
+    - chance: lines to compare with, by name.
+    """
+
+    heads: list[str]
+    summaries: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    merit: Callable[[dict[str, Any]], float]
+    chance: dict[str, Any]
+
+
+def shown(record: dict[str, Any]) -> Shown:
+    """Return bits by group, all tokens first; or else accuracy by difficulty, and exact."""
     entry = next(iter(record["over_seeds"].values()))
     if bits := entry.get("bits"):
-        return [f"{measure_of(record['task'])}, {group}" for group in bits]
-    return [*(f"{record['difficulty']} {level}" for level in entry["accuracy"]), "exact"]
-
-
-def summaries(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return bits by group, all tokens first; or else accuracy by difficulty, and exact."""
-    return list(entry["bits"].values()) if "bits" in entry else [
-        *entry["accuracy"].values(), entry["exact"]
-    ]  # fmt: skip
+        heads = [f"{measure_of(record['task'])}, {group}" for group in bits]
+        whole = next(iter(bits))
+        return Shown(
+            heads, lambda e: list(e["bits"].values()), lambda e: -e["bits"][whole]["mean"], {}
+        )
+    heads = [*(f"{record['difficulty']} {level}" for level in entry["accuracy"]), "exact"]
+    return Shown(
+        heads,
+        lambda e: [*e["accuracy"].values(), e["exact"]],
+        lambda e: e["exact"]["mean"],
+        record["chance"],
+    )
 
 
 def cell(summary: dict[str, Any]) -> str:

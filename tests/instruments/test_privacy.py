@@ -13,12 +13,7 @@ import torch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import read_boundaries, read_on
-from workbench.instruments.privacy import (
-    answers_after,
-    recovery,
-    recovery_after,
-    text_targets,
-)
+from workbench.instruments.privacy import answers_after, recovery, recovery_after, text_targets
 from workbench.model.memory import Memory
 from workbench.sleep import Wake, read
 from workbench.tasks import batch_generator, task

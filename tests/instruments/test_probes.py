@@ -9,14 +9,7 @@ import xarray as xr
 from workbench import dims
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.controls import (
-    EMBEDDINGS,
-    INPUT,
-    MAJORITY,
-    QUADRATIC,
-    REPLAY,
-    UNTRAINED,
-)
+from workbench.instruments.controls import EMBEDDINGS, INPUT, MAJORITY, QUADRATIC, REPLAY, UNTRAINED
 from workbench.instruments.probes import BASELINES, probe, probe_states
 from workbench.instruments.probing.features import said, with_pairs
 from workbench.instruments.probing.folds import groups_of

@@ -104,9 +104,7 @@ def test_every_way_to_sleep_is_rebuilt_and_is_that_of_the_reading(tiny_model, ma
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"eviction": "sliding", "wake_passes": 2}, {"wake_writes": False}],
-    ids=str,
+    "options", [{}, {"eviction": "sliding", "wake_passes": 2}, {"wake_writes": False}], ids=str
 )
 def test_a_window_predicted_and_slept_on_has_two_entries(tiny_model, make_batch, options):
     model, batch = tiny_model(*STACK), make_batch(0, 3, pads=(0, 1, 2), short=1)

@@ -57,7 +57,6 @@ def attribute_state(
 ) -> xr.Dataset:
     """Attribute an answer to the state at a boundary.
 
-    - model, batch, sleep: as `read` takes them; N fixed.
     - start: the boundary, as `read_boundaries` gives it; the examples are those of `batch`.
     - query, against: as `workbench.instruments.attributing.continuation.answer_target` takes them.
     - by: axes to keep, among layer, gdn_head, key and value; entries are one feature over the rest.
@@ -118,7 +117,7 @@ def attribute_tokens(
     take thousands of steps, and from zero embeddings, whose norms are undefined, always: look at
     ``completeness_error``. Shapley values are complete by construction.
 
-    - model, batch, sleep, query, against: as in `attribute_state`.
+    - query, against: as in `attribute_state`.
     - by: among token, channel and window.
     - baseline ({"mean", "zero", "another example"}): the mean embedding over examples and tokens,
       or the context of the example before.

@@ -18,14 +18,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.model import Memory
-from workbench.sleep import (
-    Boundary,
-    SleepingModel,
-    Wake,
-    before_window,
-    boundary_after,
-    read,
-)
+from workbench.sleep import Boundary, SleepingModel, Wake, before_window, boundary_after, read
 from workbench.sleep.windows import Reading, readings
 
 BoundaryIndex = tuple[int, int]

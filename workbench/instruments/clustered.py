@@ -64,10 +64,7 @@ def mean(values: np.ndarray, asked: np.ndarray) -> Estimate:
 
 
 def by_difficulty(
-    estimate: Callable[..., Estimate],
-    name: str,
-    *arrays: xr.DataArray,
-    difficulty: xr.DataArray,
+    estimate: Callable[..., Estimate], name: str, *arrays: xr.DataArray, difficulty: xr.DataArray
 ) -> xr.Dataset:
     """Apply an estimate to the queries of each difficulty, at every other coordinate.
 

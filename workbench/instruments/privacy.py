@@ -136,11 +136,7 @@ def recovery_after(
 
 @torch.no_grad()
 def answers_after(
-    model: SleepingModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    *,
-    others: Sequence[Batch] = (),
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, *, others: Sequence[Batch] = ()
 ) -> xr.DataArray:
     """Return which queries the model itself answers right after something was done to its memory.
 
@@ -202,10 +198,7 @@ def text_targets(batch: Batch, sleep: SleepConfig, symbols: Sequence[str]) -> li
 
 @torch.no_grad()
 def _treated(
-    model: SleepingModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    others: Sequence[Batch],
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, others: Sequence[Batch]
 ) -> xr.DataArray:
     """Return S after each treatment, with the dims of `fast_weights`; window counts treatments."""
     known_passes(sleep)
@@ -221,10 +214,7 @@ def _treated(
 
 
 def _memories(
-    model: SleepingModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    others: Sequence[Batch],
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, others: Sequence[Batch]
 ) -> Iterator[tuple[Batch, Iterator[Memory]]]:
     """Yield a part of the examples with its memory after each treatment, one after the other."""
 

@@ -35,14 +35,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.controls import (
-    EMBEDDINGS,
-    INPUT,
-    MAJORITY,
-    QUADRATIC,
-    REPLAY,
-    UNTRAINED,
-)
+from workbench.instruments.controls import EMBEDDINGS, INPUT, MAJORITY, QUADRATIC, REPLAY, UNTRAINED
 from workbench.instruments.probing.features import (
     OTHER_SEED,
     embeddings,

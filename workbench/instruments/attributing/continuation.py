@@ -49,6 +49,11 @@ class Target:
     answer: Tensor
     against: Tensor
 
+    def of(self, logits: Tensor, example: Tensor) -> Tensor:
+        """Return the difference in ``logits [case, symbol]`` of the examples `example`."""
+        case = torch.arange(len(example), device=example.device)
+        return logits[case, self.answer[example]] - logits[case, self.against[example]]
+
     def for_each(self, examples: int) -> Target:
         """Return the target of one example, asked of as many."""
         return Target(*(tensor.expand(examples) for tensor in (self.at, self.answer, self.against)))
@@ -145,7 +150,8 @@ def rest_of_state(
         here = of_examples(start, example)
         changed = {layer: given[:, n] for n, layer in enumerate(layers)}
         here = here.with_memory(here.memory.replace(fast_weights=changed))
-        return _answered(model, batch, sleep, here, target, example)
+        cases = batch.examples(to_numpy(example))
+        return target.of(_logits(model, cases, sleep, here, target.at[example]), example)
 
     baselines = _zero_and_mean(state, 0)
     if start.sleep_pass:
@@ -224,7 +230,8 @@ def rest_of_embeddings(
             given = torch.where(before[example][..., None], given, own)
         reader = GivenEmbeddings(model, torch.cat((given, embedded[example, context:]), dim=1))
         start = before_window(0, model.empty_memory(len(example)))
-        return _answered(cast(SleepingModel, reader), placed, plain, start, target, example)
+        cases, reading = placed.examples(to_numpy(example)), cast(SleepingModel, reader)
+        return target.of(_logits(reading, cases, plain, start, target.at[example]), example)
 
     inputs = embedded[:, :context]
     return Rest(
@@ -269,21 +276,6 @@ class GivenEmbeddings:
         """
         given = self._embedded.repeat_interleave(len(tokens) // len(self._embedded), 0)
         return given.gather(1, tokens[..., None].expand(-1, -1, given.shape[-1]))
-
-
-def _answered(
-    model: SleepingModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    start: Boundary,
-    target: Target,
-    example: Tensor,
-) -> Tensor:
-    """Read on from `start` of the cases, the examples `example`; return the target ``[case]``."""
-    cases = batch.examples(to_numpy(example))
-    logits = _logits(model, cases, sleep, start, target.at[example])
-    rows = torch.arange(len(example), device=example.device)
-    return logits[rows, target.answer[example]] - logits[rows, target.against[example]]
 
 
 def _logits(

@@ -141,8 +141,7 @@ def attribute_one(
 ) -> xr.Dataset:
     """Attribute one answer.
 
-    - model, batch, sleep: the network, examples of one task, and a fixed N. Baselines are taken
-      over all examples.
+    - batch: examples of one task; baselines are taken over all of them.
     - reading: `read_boundaries` of the batch by this model, if it is known already.
     - against: as `answer_target` takes it, int64 ``[1]``.
     - cases: the most cases computed together: between two of them it can be stopped.

@@ -114,11 +114,7 @@ def change(name: str, before: Memory, after: Memory) -> Component:
 
 
 def patch(
-    recipient: Memory,
-    donor: Memory,
-    component: Component,
-    *,
-    of_donor: Component | None = None,
+    recipient: Memory, donor: Memory, component: Component, *, of_donor: Component | None = None
 ) -> Memory:
     """Return the recipient with a part replaced by that of the donor.
 

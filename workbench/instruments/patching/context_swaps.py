@@ -155,12 +155,12 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
     """
     queries = np.arange(recipient.difficulty.shape[1])
     is_answer = recipient.answer_of[:, :, None] == queries  # (example, token, query)
-    starts = recipient.answer_starts()
     differs = is_answer & (recipient.tokens != swapped.tokens)[:, :, None]
     measured = differs.any(axis=1) & (recipient.difficulty >= 0) & (swapped.difficulty >= 0)
     at = differs.argmax(axis=1)
     measured &= ~np.isin(at, recipient.begins(window))
     if asked != "all" and not recipient.isolated:
+        starts = recipient.answer_starts()
         earlier = (starts[:, None, :] < starts[:, :, None]) & (starts >= 0)[:, None, :]
         if asked == "first of window":
             earlier &= (starts // window)[:, :, None] == (starts // window)[:, None, :]
@@ -215,7 +215,5 @@ def logits_at(wakes: Iterable[Wake], asked: Questions) -> np.ndarray:
         inside = asked.asked & (asked.at > wake.window.start) & (asked.at < wake.window.stop)
         rows, query = np.nonzero(inside)
         place = asked.at[rows, query] - 1 - wake.window.start  # position t predicts token t + 1
-        index = torch.as_tensor(rows, device=first.device), torch.as_tensor(place)
-        chosen = wake.logits[index[0], index[1].to(first.device)]
-        found[rows, query] = to_numpy(chosen)
+        found[rows, query] = to_numpy(wake.logits[rows, place])
     return found
