@@ -9,8 +9,8 @@ from solutions import solved
 import workbench
 from sleep_course import writers
 from sleep_course.exercises import writers as checks
+from workbench.instruments.linear import Written, forward, layers_of
 from workbench.instruments.provenance import contribution_norms
-from workbench.instruments.provenance import contributions as exact
 from workbench.instruments.retention import retention
 
 right = solved("writers")
@@ -66,8 +66,9 @@ def test_parts_by_hand_sum_to_the_state_and_are_those_of_the_workbench(trace, he
     parts = right.contributions(writes)
     assert np.linalg.norm(sum(parts) - S) < 1e-6 * np.linalg.norm(S)
     passes = writers.by_pass(parts, 4)
-    found = exact(trace, example=0, window=0, sleep_pass=4)["contribution"]
-    found = found.isel(layer=0, gdn_head=head, source_window=0)
+    steps = forward(next(layers_of(trace)))
+    sources = next(found for last, found, _ in steps if (last.window, last.sleep_pass) == (0, 4))
+    found = [source.contribution[0, head] for source in sources]
     np.testing.assert_allclose(found, passes, atol=1e-5)
 
 

@@ -109,9 +109,6 @@ def of_a_trace(trace):
         "spectra.spectra": spectra.spectra(trace),
         "change.change": change.change(trace),
         "provenance.contribution_norms": provenance.contribution_norms(trace),
-        "provenance.contributions": provenance.contributions(
-            trace, example=0, window=0, sleep_pass=slept
-        ),
         "retention.retention": retention.retention(trace),
         "retention.pass_retention": retention.pass_retention(trace),
         "readout.readout": readout.readout(trace, source_window=0),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.instruments.linear import CONVENTIONS, forward, layers_of, transition
-from workbench.instruments.provenance import contribution_norms, contributions
+from workbench.instruments.linear import CONVENTIONS, LEFT, forward, layers_of, transition
+from workbench.instruments.provenance import contribution_norms
 
 PLACE = {"example": 0, "layer": 0, "gdn_head": 0}
 
@@ -39,25 +39,30 @@ def paper(hand_trace):
     )
 
 
+def parts_of(trace, place, *, example=0, convention=LEFT):
+    """Return, by layer, what is left of the state carried in, and what each pass contributes.
+
+    Each ``[gdn_head, key, value]``, seen from the end of a pass, `place`.
+    """
+    found = []
+    for layer in layers_of(trace, examples=slice(example, example + 1)):
+        steps = forward(layer, convention=convention)
+        sources, carried = next(step[1:] for step in steps if pass_of(step[0]) == place)
+        found.append({"carried": carried[0]} | {pass_of(s): s.contribution[0] for s in sources})
+    return found
+
+
+def pass_of(written):
+    return written.window, written.sleep_pass
+
+
 def test_the_memory_on_paper(paper):
-    found = contributions(paper, example=0, window=1, sleep_pass=1)
-    delta, outer = (found.isel(layer=layer, gdn_head=0) for layer in (0, 1))
+    delta, outer = parts_of(paper, (1, 1))
     # what window 0 wrote under e1 was halved by the decay, then halved again by the overwrite
-    np.testing.assert_allclose(
-        delta["contribution"].sel(source_window=0, source_pass=1), [[0.5, 0, 0], [0, 4, 0]]
-    )
-    np.testing.assert_allclose(
-        delta["contribution"].sel(source_window=1, source_pass=1), [[0, 0, 1.5], [0, 0, 0]]
-    )
-    np.testing.assert_allclose(
-        delta["reach"].sel(source_window=0, source_pass=1), [[0.25, 0], [0, 1]]
-    )
-    np.testing.assert_allclose(delta["state"], [[0.5, 0, 1.5], [0, 4, 0]])
-    np.testing.assert_allclose(outer["state"], [[1, 0, 1.5], [0, 4, 0]])
-    np.testing.assert_allclose(
-        outer["contribution"].sel(source_window=0, source_pass=1), [[1, 0, 0], [0, 4, 0]]
-    )
-    assert (found["carried"] == 0).all()
+    np.testing.assert_allclose(delta[0, 1], [[[0.5, 0, 0], [0, 4, 0]]])
+    np.testing.assert_allclose(delta[1, 1], [[[0, 0, 1.5], [0, 0, 0]]])
+    np.testing.assert_allclose(outer[0, 1], [[[1, 0, 0], [0, 4, 0]]])
+    assert not delta["carried"].any() and not outer["carried"].any()
 
 
 def test_shares_on_paper(paper):
@@ -82,14 +87,17 @@ def test_contributions_sum_to_the_state(random_trace, dtype):
     rng = np.random.default_rng(5)
     trace = random_trace(dtype=dtype, carried=rng.normal(size=(2, 2, 2, 4, 3)))
     tolerance = 1e-6 if dtype == np.float32 else 1e-12
-    places = [(w, p) for w, count in enumerate((3, 2, 1)) for p in range(count + 1)]
-    for window, sleep_pass in places:
-        found = contributions(trace, example=1, window=window, sleep_pass=sleep_pass)
-        total = found["contribution"].sum(("source_window", "source_pass")) + found["carried"]
-        size = float(abs(found["state"]).max())
-        np.testing.assert_allclose(total, found["state"], atol=tolerance * size, rtol=0)
-        tokens = np.einsum("lhwptk,lhwptv->lhwpkv", found["reach"], found["written"])
-        np.testing.assert_allclose(tokens, found["contribution"], atol=tolerance)
+    for window, sleep_pass in [
+        (w, p + 1) for w, count in enumerate((3, 2, 1)) for p in range(count)
+    ]:
+        states = trace["states"]["fast_weight"].isel(
+            example=1, window=window, sleep_pass=sleep_pass
+        )
+        for parts, state in zip(
+            parts_of(trace, (window, sleep_pass), example=1), states, strict=True
+        ):
+            size = float(abs(state).max())
+            np.testing.assert_allclose(sum(parts.values()), state, atol=tolerance * size, rtol=0)
     norms = contribution_norms(trace, every_pass=True)
     real = np.isfinite(trace["states"]["fast_weight"].values[..., 0, 0])
     assert norms["unexplained"].values[real].max() < tolerance
@@ -121,10 +129,6 @@ def test_a_contribution_is_what_is_missing_without_the_write(random_trace):
     missing = (whole["states"]["fast_weight"] - without["states"]["fast_weight"]).isel(
         example=1, window=2, sleep_pass=1
     )
-    found = contributions(whole, example=1, window=2, sleep_pass=1)
-    token = found.sel(source_window=0, source_pass=2, source_token=2)
-    outer = token["reach"] * token["written"]
-    np.testing.assert_allclose(outer.transpose(*missing.dims), missing, atol=1e-12)
     norms = contribution_norms(whole, every_token=True)["norm"]
     np.testing.assert_allclose(
         norms.sel(example=1, window=2, source_window=0, source_pass=2, source_token=2),
@@ -170,12 +174,6 @@ def test_an_empty_memory_has_no_shares(random_trace):
     assert (found["unexplained"] == 0).all()
 
 
-def test_the_state_before_anything(random_trace):
-    found = contributions(random_trace(), example=0, window=0, sleep_pass=0, layer=3)
-    assert found.sizes["layer"] == 1 and found["layer"].item() == 3
-    assert (found["contribution"].fillna(0) == 0).all() and (found["state"] == 0).all()
-
-
 def test_order_of_time(random_trace):
     for layer in layers_of(random_trace()):
         seen = [(w.window, w.sleep_pass, len(s)) for w, s, _ in forward(layer)]
@@ -184,15 +182,11 @@ def test_order_of_time(random_trace):
 
 def test_wrong_use(random_trace):
     trace = random_trace()
-    with pytest.raises(WorkbenchError, match="sleep pass 3 of window 1.*0 to 2"):
-        contributions(trace, example=0, window=1, sleep_pass=3)
-    with pytest.raises(WorkbenchError, match="layer 2; expected one of 1, 3"):
-        contributions(trace, example=0, window=0, sleep_pass=1, layer=2)
+    with pytest.raises(WorkbenchError, match="convention 'both'.*left of each write"):
+        contribution_norms(trace, convention="both")
     trace["states"]["fast_weight"].values[:, 1] *= 2
     with pytest.raises(WorkbenchError, match="writes that leave out"):
         contribution_norms(trace)
-    with pytest.raises(WorkbenchError, match="writes that leave out"):
-        contributions(trace, example=0, window=1, sleep_pass=1)
 
 
 def booked_by_a_loop(trace, example, layer, head):
@@ -232,21 +226,21 @@ def booked_by_a_loop(trace, example, layer, head):
 def test_both_conventions_are_those_of_a_plain_loop_and_sum_to_the_state(random_trace, convention):
     rng = np.random.default_rng(7)
     trace = random_trace(8, carried=rng.normal(size=(2, 2, 2, 4, 3)))
-    found = contributions(trace, example=1, window=2, sleep_pass=1, convention=convention)
+    found = parts_of(trace, (2, 1), example=1, convention=convention)
     norms = contribution_norms(trace, convention=convention).isel(example=1, window=2)
     tokens = contribution_norms(trace, convention=convention, every_token=True)
-    assert found.attrs["convention"] == norms.attrs["convention"] == convention
+    assert norms.attrs["convention"] == convention
     for layer in (0, 1):
         for head in (0, 1):
             state, *both = booked_by_a_loop(trace, 1, layer, head)
             parts = both[CONVENTIONS.index(convention)]
-            here = found.isel(layer=layer, gdn_head=head)
-            np.testing.assert_allclose(here["state"], state, atol=1e-12)
+            assert found[layer].keys() == parts.keys()
+            for place, part in parts.items():
+                np.testing.assert_allclose(found[layer][place][head], part, atol=1e-12)
             np.testing.assert_allclose(sum(parts.values()), state, atol=1e-12)
-            np.testing.assert_allclose(here["carried"], parts.pop("carried"), atol=1e-12)
+            parts.pop("carried")
             for (window, sleep_pass), part in parts.items():
                 at = {"source_window": window, "source_pass": sleep_pass}
-                np.testing.assert_allclose(here["contribution"].sel(at), part, atol=1e-12)
                 share = norms["share"].isel(layer=layer, gdn_head=head).sel(at)
                 assert share.item() == pytest.approx((part * state).sum() / (state**2).sum())
     total = norms["share"].sum(("source_window", "source_pass")) + norms["carried_share"]
@@ -269,10 +263,3 @@ def test_the_conventions_on_paper(paper):
     )
     # the outer product removes nothing
     np.testing.assert_allclose(left["share"].isel(layer=1), changed["share"].isel(layer=1))
-
-
-def test_an_unknown_convention_is_refused(random_trace):
-    with pytest.raises(WorkbenchError, match="convention 'both'.*left of each write"):
-        contribution_norms(random_trace(), convention="both")
-    with pytest.raises(WorkbenchError, match="convention 'both'"):
-        contributions(random_trace(), example=0, window=0, sleep_pass=1, convention="both")

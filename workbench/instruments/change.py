@@ -38,8 +38,8 @@ def change(trace: xr.DataTree, *, modes: int = 2) -> xr.Dataset:
 
     - modes: singular vectors that span the subspaces whose rotation is measured.
 
-    Result: with a dim procedure first; NaN at sleep_pass 0, which nothing precedes, and past the
-    passes of a window. Over (procedure, example, window, sleep_pass, layer, gdn_head):
+    Result: NaN at sleep_pass 0, which nothing precedes, and past the passes of a window. Over
+    (procedure, example, window, sleep_pass, layer, gdn_head):
 
     - ``delta_norm``: ``|S_n - S_(n-1)|``, in units of S;
     - ``relative_change``: the same, divided by ``|S_n|``; NaN where S_n = 0;

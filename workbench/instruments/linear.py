@@ -57,12 +57,9 @@ CONVENTIONS: Final = (LEFT, CHANGED)
 
 @dataclass(frozen=True)
 class Written:
-    """What one pass over one window wrote into one layer, float64.
+    """What one pass over one window (by its position) wrote into one layer, float64.
 
-    - window: position of the window in the trace.
-    - sleep_pass: 1..N.
-    - key: ``[example, gdn_head, token, key]``.
-    - value: ``[example, gdn_head, token, value]``.
+    - key, value: ``[example, gdn_head, token, .]``.
     - beta, log_decay: ``[example, gdn_head, token]``; 0 where nothing was written (padding).
     """
 
@@ -97,9 +94,7 @@ class Transition:
 class Source:
     """A pass as the origin of a part of the memory, seen from a later place.
 
-    - window, sleep_pass: as in `Written`.
-    - reach:
-      Key side of each write at that place, ``[example, gdn_head, token, key]``: r_i, or
+    - reach: key side of each write there, ``[example, gdn_head, token, key]``: r_i, or
       ``d_i b_i k_i`` by the convention `CHANGED`.
     - value: value side, ``[example, gdn_head, token, value]``: v_i, or what was added to the value
       that S held under the key.
@@ -118,10 +113,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a trace, for some examples.
+    """One layer of a trace, by its position, for some examples.
 
-    - index: position of the layer in the trace.
-    - examples: which examples.
     - states: S as recorded, float64 ``[example, window, sleep_pass, gdn_head, key, value]``.
     - written: every pass, in the order of time.
     """

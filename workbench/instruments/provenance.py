@@ -25,12 +25,9 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.linear import CHANGED, LEFT, Layer, Source, forward, layers_of
 from workbench.instruments.recorded import (
     HEADS,
-    MATRIX,
     UNITS_OF_S,
-    check_pass,
     norms,
     passes_of,
-    position,
     recorded,
     result_of,
     states_of,
@@ -102,13 +99,18 @@ def contribution_norms(
             if every_pass and p == passes[w] and w + 1 < len(passes):
                 look(layer, w + 1, 0, sources, carried)
     _check(found["unexplained"])
+    coords = {dims.SOURCE_PASS: np.arange(1, most + 1)}
+    if dims.WINDOW in states.coords:
+        coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
+    if every_token:
+        coords[dims.SOURCE_TOKEN] = np.arange(tokens)
     for window, count in enumerate(passes):
         for name in ("norm", "share"):
             found[name][:, :, :, :, :, window, count:] = np.nan
     result = result_of(
         states,
         {name: (HEADS if name in WHOLE else over, values) for name, values in found.items()},
-        _source_coords(states, most, tokens if every_token else None),
+        coords,
         units={
             UNITS_OF_S: ("norm", "carried_norm"),
             "share of S": ("share", "carried_share", "unexplained"),
@@ -160,115 +162,7 @@ def _look(
                 found["share"][here] = np.einsum("ehkv,ehkv->eh", part, onto)
         found["carried_norm"][at] = norms(carried)
         found["carried_share"][at] = np.einsum("ehkv,ehkv->eh", carried, onto)
-        found["unexplained"][at] = _part_of(norms(rest), largest)
-
-
-def contributions(
-    trace: xr.DataTree,
-    *,
-    example: int,
-    window: int,
-    sleep_pass: int,
-    layer: int | None = None,
-    convention: str = LEFT,
-) -> xr.Dataset:
-    """Return the contributions themselves, for the memory of one example at one place.
-
-    - example, window, sleep_pass: the place, by the trace's own labels; sleep_pass 0 is the memory
-      carried into the window.
-    - layer: a fast-weight layer, by its index in the stack; None keeps all.
-    - convention: as in `contribution_norms`.
-
-    Result:
-    - ``contribution`` (layer, gdn_head, source_window, source_pass, key, value);
-    - ``carried`` (layer, gdn_head, key, value): what is left of the state carried in at the
-      very first place;
-    - ``state`` (layer, gdn_head, key, value): S as recorded, the sum of all these;
-    - ``reach`` (layer, gdn_head, source_window, source_pass, source_token, key) and
-      ``written`` (..., source_token, value): one token's contribution is the outer product of
-      its two vectors.
-
-    What is written later than the place is 0; a pass that a window did not have is NaN.
-
-    Raises WorkbenchError: the trace keeps no states or no writes, there is no such place or
-    convention, or the writes do not make up the state.
-    """
-    states, passes = states_of(trace), passes_of(trace)
-    place = {dims.EXAMPLE: example, dims.WINDOW: window}
-    if layer is not None:
-        place[dims.LAYER] = layer
-    at = {name: position(states, name, label) for name, label in place.items()}
-    w, row = at[dims.WINDOW], at[dims.EXAMPLE]
-    check_pass(window, sleep_pass, int(passes[w]), first=0)
-    until = (w, sleep_pass) if sleep_pass or not w else (w - 1, int(passes[w - 1]))
-    wanted = [
-        found
-        for found in layers_of(trace, examples=slice(row, row + 1))
-        if layer is None or found.index == at[dims.LAYER]
-    ]
-    parts = [_contributions_of(found, passes, until, convention) for found in wanted]
-    here = {dims.EXAMPLE: row, dims.WINDOW: w, dims.SLEEP_PASS: sleep_pass}
-    held = states.isel({**here, dims.LAYER: [found.index for found in wanted]})
-    held = held.drop_vars(list(here), errors="ignore")
-    stacked = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-    rest = held.values - stacked["carried"] - np.nansum(stacked["contribution"], (2, 3))
-    parts_of = np.nan_to_num(norms(stacked["contribution"])).max((2, 3))
-    _check(_part_of(norms(rest), np.maximum(norms(held.values.astype(np.float64)), parts_of)))
-    over = (dims.LAYER, dims.GDN_HEAD, dims.SOURCE_WINDOW, dims.SOURCE_PASS)
-    axes = {
-        "contribution": (*over, *MATRIX),
-        "carried": (*over[:2], *MATRIX),
-        "reach": (*over, dims.SOURCE_TOKEN, dims.KEY),
-        "written": (*over, dims.SOURCE_TOKEN, dims.VALUE),
-    }
-    result = result_of(
-        held,
-        {name: (axes[name], values) for name, values in stacked.items()},
-        _source_coords(states, int(passes.max()), stacked["reach"].shape[4]),
-        units={UNITS_OF_S: ("contribution", "carried")},
-        held=HELD,
-        compared="contributions with the recorded state",
-        **place,
-        sleep_pass=sleep_pass,
-        convention=convention,
-        removal=BOOKED[convention],
-    ).assign(state=held)
-    result["state"].attrs["units"] = UNITS_OF_S
-    return result
-
-
-def _contributions_of(
-    layer: Layer, passes: np.ndarray, until: tuple[int, int], convention: str
-) -> dict[str, np.ndarray]:
-    """Return the arrays of `contributions` for one layer of one example."""
-    first = layer.written[0]
-    heads, tokens, keys = first.key.shape[1:]
-    values = first.value.shape[-1]
-    shape = (heads, len(passes), passes.max())
-    found = {
-        "contribution": np.zeros((*shape, keys, values)),
-        "reach": np.zeros((*shape, tokens, keys)),
-        "written": np.zeros((*shape, tokens, values)),
-    }
-    for array in found.values():
-        for w, count in enumerate(passes):
-            array[:, w, count:] = np.nan
-    if until == (0, 0):
-        return found | {"carried": layer.carried_in[0]}
-    _, sources, carried = next(
-        step
-        for step in forward(layer, convention=convention)
-        if (step[0].window, step[0].sleep_pass) == until
-    )
-    for source in sources:
-        here = (slice(None), source.window, source.sleep_pass - 1)
-        found["contribution"][here] = source.contribution[0]
-        found["reach"][here], found["written"][here] = source.reach[0], source.value[0]
-    return found | {"carried": carried[0]}
-
-
-def _part_of(lacks: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    return np.where(lacks == 0, 0.0, lacks / np.where(largest == 0, 1.0, largest))
+        found["unexplained"][at] = norms(rest) / np.where(largest == 0, 1.0, largest)
 
 
 def _check(unexplained: np.ndarray) -> None:
@@ -279,10 +173,3 @@ def _check(unexplained: np.ndarray) -> None:
             "a memory that is the sum of what the trace says was written",
             "record a sleep that writes in every pass (write = 'every_pass', wake_passes = 1)",
         )
-
-
-def _source_coords(states: xr.DataArray, most: int, tokens: int | None) -> dict[str, np.ndarray]:
-    coords = {dims.SOURCE_PASS: np.arange(1, most + 1)}
-    if dims.WINDOW in states.coords:
-        coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
-    return coords if tokens is None else coords | {dims.SOURCE_TOKEN: np.arange(tokens)}
