@@ -155,8 +155,6 @@ def test_stop_and_errors(made, batch):
     assert stopped.follows.isnull().all()
     with pytest.raises(WorkbenchError, match=r"sleep passes \[3\]; expected .* from 0 to 2"):
         steer(clerk, batch, sleep, targets, passes=[3])
-    with pytest.raises(WorkbenchError, match="window 1, .* expected a window of"):
-        steer(clerk, batch, sleep, targets, window=1)
     context = made.probe_targets(batch.token_range(0, 2 * NODES))
     with pytest.raises(WorkbenchError, match="without a query that asks about their items"):
         steer(clerk, batch, sleep, context)

@@ -116,17 +116,13 @@ def probe(
         compared[REPLAY] = replay.where(replay[dims.SLEEP_PASS] > 1)  # before, it is the sleep
     fresh: list[SleepingModel] = []
     if UNTRAINED in baselines:
-        count = len(options.get("seeds", SEEDS))
-        fresh = [untrained_model] if untrained_model else others_of(model, count)
+        count = min(len(options.get("seeds", SEEDS)), MOST_UNTRAINED)
+        others = (untrained(model, seed=OTHER_SEED + i) for i in range(count))
+        fresh = [untrained_model] if untrained_model else list(others)
         compared[UNTRAINED] = [fast_weights(other, batch, sleep) for other in fresh]
     groups = groups_of(batch, sleep, targets)
     found = probe_states(states, targets, groups, compared=compared, **options)
     return found.assign_attrs(untrained_models=len(fresh))
-
-
-def others_of(model: SleepingModel, count: int) -> list[SleepingModel]:
-    """Return untrained models of one configuration, each from other seeds; at most `count`."""
-    return [untrained(model, seed=OTHER_SEED + i) for i in range(min(count, MOST_UNTRAINED))]
 
 
 def probe_states(

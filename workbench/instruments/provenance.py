@@ -98,7 +98,13 @@ def contribution_norms(
                 look(layer, w, p, sources, carried)
             if every_pass and p == passes[w] and w + 1 < len(passes):
                 look(layer, w + 1, 0, sources, carried)
-    _check(found["unexplained"])
+    worst = float(np.nanmax(found["unexplained"], initial=0.0))
+    if worst > UNEXPLAINED:
+        raise WorkbenchError(
+            f"writes that leave out {worst:.0%} of a state",
+            "a memory that is the sum of what the trace says was written",
+            "record a sleep that writes in every pass (write = 'every_pass', wake_passes = 1)",
+        )
     coords = {dims.SOURCE_PASS: np.arange(1, most + 1)}
     if dims.WINDOW in states.coords:
         coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
@@ -163,13 +169,3 @@ def _look(
         found["carried_norm"][at] = norms(carried)
         found["carried_share"][at] = np.einsum("ehkv,ehkv->eh", carried, onto)
         found["unexplained"][at] = norms(rest) / np.where(largest == 0, 1.0, largest)
-
-
-def _check(unexplained: np.ndarray) -> None:
-    worst = float(np.nanmax(unexplained, initial=0.0))
-    if worst > UNEXPLAINED:
-        raise WorkbenchError(
-            f"writes that leave out {worst:.0%} of a state",
-            "a memory that is the sum of what the trace says was written",
-            "record a sleep that writes in every pass (write = 'every_pass', wake_passes = 1)",
-        )

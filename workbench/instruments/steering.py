@@ -51,7 +51,6 @@ def steer(
     sleep: SleepConfig,
     targets: Sequence[ProbeTarget],
     *,
-    window: int | None = None,
     passes: Sequence[int] | None = None,
     strengths: Sequence[float] = STRENGTHS,
     seeds: Sequence[int] = SEEDS,
@@ -61,9 +60,8 @@ def steer(
     """Steer S along probes' directions; return what became of the answers, example by example.
 
     - targets: a task's `probe_targets` for `batch`; queries must ask about their items.
-    - window: window slept on in which S is moved; None is the last one.
-    - passes: passes after which S is moved, each on its own; None is the last one. After an earlier
-      one the model sleeps on, from features that were not changed.
+    - passes: passes over the last window slept on after which S is moved, each on its own; None is
+      the last one. After an earlier one the model sleeps on, from features that were not changed.
     - strengths: multiples of the shortest change that turns the probe.
     - seeds: seeds of the splits, of what is asked for and of the random directions.
     - on_progress: called with the share of the work that is done, 0..1.
@@ -82,14 +80,12 @@ def steer(
     the query about the item, -1 for none. Control "nothing" leaves S as it is. Summed up by
     `steering_by_difficulty`.
 
-    Raises WorkbenchError: no query asks about the targets' items, no such window or pass, or too
-    few examples.
+    Raises WorkbenchError: no query asks about the targets' items, no such pass, too few examples.
     """
     states = fast_weights(model, batch, sleep)
-    asleep = states[dims.WINDOW].values.tolist()
-    window = asleep[-1] if window is None else window
-    passes = [known_passes(sleep)] if passes is None else list(passes)
-    _check(targets, window, asleep, passes, known_passes(sleep))
+    window, most = int(states[dims.WINDOW][-1]), known_passes(sleep)
+    passes = [most] if passes is None else list(passes)
+    _check(targets, passes, most)
     groups = groups_of(batch, sleep, targets)
     layers = states[dims.LAYER].values.tolist()
     cases = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE)
@@ -257,18 +253,14 @@ def _bounds(cases: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     return found.isel(bound=0), found.isel(bound=1)
 
 
-def _check(
-    targets: Sequence[ProbeTarget], window: int, asleep: list[int], passes: list[int], most: int
-) -> None:
+def _check(targets: Sequence[ProbeTarget], passes: list[int], most: int) -> None:
     if not targets or not any((target.asked_by >= 0).any() for target in targets):
         raise WorkbenchError(
             "targets without a query that asks about their items",
             "a batch with its queries",
             "make the targets from the whole batch",
         )
-    if window not in asleep or not all(0 <= n <= most for n in passes):
+    if not all(0 <= n <= most for n in passes):
         raise WorkbenchError(
-            f"window {window}, sleep passes {passes}",
-            f"a window of {asleep}, and passes from 0 to {most}",
-            "choose a window and passes of this reading",
+            f"sleep passes {passes}", f"passes from 0 to {most}", "choose passes of this reading"
         )

@@ -90,20 +90,19 @@ def own_measurements(
     home = root / FOLDER if root is not None else None
     if home is None or not home.is_dir():
         return []
-    found = []
-    for folder in home.iterdir():
-        one = _own(folder)
-        if one is None or (kinds and one.kind not in kinds):
-            continue
-        if not checkpoint or checkpoint_name(one.checkpoint) == checkpoint:
-            found.append(one)
+    found = [
+        one
+        for one in map(_own, home.iterdir())
+        if one is not None
+        and (not kinds or one.kind in kinds)
+        and (not checkpoint or checkpoint_name(one.checkpoint) == checkpoint)
+    ]
     return sorted(found, key=lambda one: (-one.since, one.key))
 
 
-def finished(root: Path | None, *, kinds: tuple[str, ...] = (), checkpoint: str = "") -> list[Own]:
+def finished(root: Path | None, *, kinds: tuple[str, ...] = ()) -> list[Own]:
     """Return those of `own_measurements` that are done."""
-    found = own_measurements(root, kinds=kinds, checkpoint=checkpoint)
-    return [one for one in found if one.progress.state == "done"]
+    return [one for one in own_measurements(root, kinds=kinds) if one.progress.state == "done"]
 
 
 def bundled_records(kind: str | None = None) -> dict[str, Path]:

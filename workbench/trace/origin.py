@@ -73,13 +73,14 @@ def root_attributes(
         config = {"name": task.name} if task.config is None else task.config.model_dump(mode="json")
         given["config_json"] = json.dumps({"task": config})
         given["vocabulary_json"] = json.dumps(task.vocabulary, ensure_ascii=False)
+    backend = getattr(getattr(model, "config", None), "kernel_backend", "")
     return {
         "schema": SCHEMA,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "code_version": _code_version(),
         "torch_version": str(torch.__version__),
         "device": str(model.device),
-        "backend": _backend(model),
+        "backend": backend and sleep_kernels.choose_backend(backend, model.device),
         "sleep_json": sleep.model_dump_json(),
         "n_sleep": int(str(sleep.passes)),
         "window_size": sleep.window,
@@ -97,9 +98,3 @@ def _code_version() -> str:
     if at is None:
         return version
     return f"{version} at {at['hash']}{', changed' if at['uncommitted_changes'] else ''}"
-
-
-def _backend(model: SleepingModel) -> str:
-    """Return the kernels that serve the model; empty if it does not name a backend."""
-    wanted = getattr(getattr(model, "config", None), "kernel_backend", None)
-    return "" if wanted is None else sleep_kernels.choose_backend(wanted, model.device)

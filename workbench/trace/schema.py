@@ -44,23 +44,12 @@ OF_WINDOW = "of_window"
 """Coordinate: index of the window that each entry of the axis window reads, where they differ."""
 
 ATTRIBUTES: dict[str, type] = {
-    "schema": str,
-    "created_at": str,
-    "code_version": str,
-    "torch_version": str,
-    "device": str,
-    "backend": str,
-    "seed": int,
-    "task": str,
-    "config_json": str,
-    "sleep_json": str,
-    "vocabulary_json": str,
-    "checkpoint": str,
-    "checkpoint_sha256": str,
-    "n_sleep": int,
-    "window_size": int,
-    "sequence_length": int,
-}
+    **dict.fromkeys((
+        "schema", "created_at", "code_version", "torch_version", "device", "backend", "task",
+        "config_json", "sleep_json", "vocabulary_json", "checkpoint", "checkpoint_sha256",
+    ), str),
+    **dict.fromkeys(("seed", "n_sleep", "window_size", "sequence_length"), int),
+}  # fmt: skip
 """Attributes of the root. Empty text, or seed -1, means not provided."""
 
 ATTACHED = (

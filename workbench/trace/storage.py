@@ -11,7 +11,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,13 @@ def _write(parts: Iterable[xr.DataTree], path: Path, overwrite: bool) -> Path:
     try:
         if path.name.endswith(FOLDER):
             with folder_aside(path) as folder:
-                _write_parts(parts, partial(_put_file, folder))
+
+                def put(key: str, data: bytes) -> None:
+                    file = folder / key
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(data)
+
+                _write_parts(parts, put)
         else:
             with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
                 # ZipInfo's date is always the same one: equal traces are equal files
@@ -162,12 +167,6 @@ def _write(parts: Iterable[xr.DataTree], path: Path, overwrite: bool) -> Path:
             "name another place",
         ) from error
     return path
-
-
-def _put_file(folder: Path, key: str, data: bytes) -> None:
-    file = folder / key
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(data)
 
 
 def _write_parts(parts: Iterable[xr.DataTree], put: Callable[[str, bytes], None]) -> None:

@@ -51,7 +51,7 @@ from workbench.instruments.patching.context_swaps import (
 )
 from workbench.model import Memory
 from workbench.model.arrays import to_numpy
-from workbench.sleep import Boundary, SleepingModel, Wake
+from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.base import Task
 from workbench.trace.answers import answer_scores, said_tokens
 from workbench.training.loss import query_correct
@@ -239,6 +239,8 @@ def _patched(
         logits.append(logits_at(wakes, _times(asked, count)))
     tokens, every = np.concatenate(said), np.concatenate(logits)
     many = concatenate([batch] * len(tokens))
+    pairs = zip(patched, ends[1], strict=True)
+    differences = [float((a.logits - b.logits).abs().max()) for a, b in pairs]
     logit_diff, *became = outcomes_of(every, _times(asked, len(every)))
     axes, text = (dims.CONTROL, dims.QUERY), (dims.CONTROL, dims.TOKEN)
     return xr.Dataset(
@@ -250,7 +252,7 @@ def _patched(
             "own": (dims.TOKEN, batch.tokens[0]),
             "other": (dims.TOKEN, other.tokens[0]),
             "fast_weight": _states([here.memory, patch, *both, donor[boundary].memory]),
-            "error": ((), _largest_difference(patched, ends[1]), {"units": "nat"}),
+            "error": ((), max(differences), {"units": "nat"}),
         },
         coords={dims.CONTROL: list(PATCHED)},
     )
@@ -278,8 +280,3 @@ def _states(memories: list[Memory]) -> xr.DataArray:
     values = to_numpy(torch.cat([state for state, _ in stacks]).float())
     axes = (dims.CONTROL, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
     return xr.DataArray(values, dims=axes, coords={dims.LAYER: list(stacks[0][1])})
-
-
-def _largest_difference(one: list[Wake], other: list[Wake]) -> float:
-    pairs = zip(one, other, strict=True)
-    return max(float((a.logits - b.logits).abs().max()) for a, b in pairs)

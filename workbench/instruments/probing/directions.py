@@ -108,16 +108,22 @@ def turn(
     made = {
         PROBE: _change(weights, said, item, wanted),
         RANDOM: generator.normal(size=(len(rows), weights.shape[-1])),
-        # every example is moved towards the next one of a random order
-        OTHER_EXAMPLE: _next_one(features[rows], generator) - features[rows],
     }
+    order = generator.permutation(len(rows))
+    following = np.empty_like(order)
+    following[order] = np.roll(order, 1)  # everyone is moved towards the next one in this order
+    made[OTHER_EXAMPLE] = features[rows[following]] - features[rows]
     if other.any(axis=1).all():
         any_class = _any_of(_free(probe, said, elsewhere), generator)
         made[OTHER_ITEM] = _change(weights, said, elsewhere, any_class)
     # with two classes, none is left where the probe is wrong
     kept = free.any(axis=1)
     length = np.linalg.norm(made[PROBE], axis=1, keepdims=True)
-    changes = {name: _of_length(change, length)[kept] for name, change in made.items()}
+    changes = {}
+    for name, change in made.items():
+        norm = np.linalg.norm(change, axis=1, keepdims=True)
+        as_long = np.divide(length, norm, out=np.zeros_like(norm), where=norm > 0)
+        changes[name] = (change * as_long)[kept]
     return Turn(rows[kept], item[kept], wanted[kept], changes)
 
 
@@ -140,18 +146,6 @@ def _change(
     return change
 
 
-def _next_one(features: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    order = generator.permutation(len(features))
-    following = np.empty_like(order)
-    following[order] = np.roll(order, 1)
-    return features[following]
-
-
 def _any_of(allowed: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return an allowed column of each row, bool ``[row, column]``; 0 where none is."""
     return np.where(allowed, generator.random(allowed.shape), -1).argmax(axis=1)
-
-
-def _of_length(directions: np.ndarray, length: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions * np.divide(length, norm, out=np.zeros_like(norm), where=norm > 0)

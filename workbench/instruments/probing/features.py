@@ -8,7 +8,7 @@ S comes from the model, or from a trace's states, which have the same dims::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -34,16 +34,9 @@ OTHER_SEED: Final = 2**31 + 110
 
 @torch.no_grad()
 def fast_weights(
-    model: SleepingModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    *,
-    batch_size: int = 250,
-    on_progress: Callable[[int], None] | None = None,
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, *, batch_size: int = 250
 ) -> xr.DataArray:
     """Read a batch, in parts, and return S at every place of every window that is slept on.
-
-    - on_progress: called with the number of examples read since the last call.
 
     Result: ``(example, window, sleep_pass = 0..N, layer, gdn_head, key, value)``, float32 (float64
     of a model in float64). sleep_pass 0 is what was carried into the window. Coordinate ``layer``
@@ -71,8 +64,6 @@ def fast_weights(
             result[*at, event.sleep_pass] = after
             if event.last and entry[event.window.index] == len(asleep) - 1:
                 break  # the answers that follow are not needed
-        if on_progress is not None:
-            on_progress(len(part))
     index = {dims.WINDOW: asleep, dims.SLEEP_PASS: np.arange(most + 1), dims.LAYER: list(layers)}
     return xr.DataArray(result, index, STATE_DIMS, name="fast_weight")
 
@@ -129,14 +120,11 @@ def said(
     Result: ``[example, feature]``, float32, 0 or 1; entries that are 0 in every example are left
     out.
     """
-    typed = next((target for target in targets if target.kinds is not None), None)
     stop = windows_read(batch, sleep)[window].stop
-    if typed is None:
-        names = np.where(batch.valid[:, :stop], batch.tokens[:, :stop], -1)
-    else:
-        assert typed.kinds is not None
-        known = np.full(typed.kinds.shape, True) if typed.read_at is None else typed.read_at < stop
-        names = np.where(known, typed.kinds, -1)
+    names = np.where(batch.valid[:, :stop], batch.tokens[:, :stop], -1)
+    typed = next((target for target in targets if target.kinds is not None), None)
+    if typed is not None and typed.kinds is not None:
+        names = np.where(True if typed.read_at is None else typed.read_at < stop, typed.kinds, -1)
     one_hot = (names[:, :, None] == np.arange(names.max(initial=0) + 1)).reshape(len(names), -1)
     there = one_hot.any(axis=0)
     if not there.any():  # nothing has been said yet
