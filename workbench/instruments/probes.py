@@ -188,35 +188,28 @@ def probe_states(
         for name, others in {None: states, **(compared or {})}.items()
         for job in _jobs(name, others, states, seeds)
     ]
-    done = 0
-    for done, (job, scores) in enumerate(
-        _side_by_side(jobs, questions, controls, workers, stop), 1
-    ):
+    done, probed = 0, _side_by_side(jobs, questions, controls, workers, stop)
+    for done, (job, scores) in enumerate(probed, 1):
         key = job.baseline, job.place
         right_of[key] = right_of.get(key, 0) + scores.right_of
-        at: dict[str, Any] = dict(zip(_PLACE, job.place, strict=False))
-        if job.baseline is None:
-            for variable, values in scores.values.items():
-                result[variable].loc[at] = values
-        else:  # at every place that these features stand for
-            at |= {dims.BASELINE: job.baseline, dims.SEED: list(job.seeds)}
-            here = result["baseline_accuracy"].loc[at]
-            told = xr.DataArray(scores.values["accuracy"], dims=(dims.SEED, dims.TARGET))
-            result["baseline_accuracy"].loc[at] = told.broadcast_like(here).transpose(*here.dims)
+        _enter(result, job, scores)
         if on_progress is not None:
             on_progress(done / len(jobs))
     complete = int(done == len(jobs))
     if complete:
         _enter_gains(result, right_of, asked_of(questions), groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
-    return result.assign_attrs(
-        probe="ridge regression onto one-hot labels, one for each item",
-        split="by example; those of one text or one answer in one fold",
-        examples=len(groups),
-        groups=len(np.unique(groups)),
-        shares=" ".join(f"{share:g}" for share in SHARES),
-        complete=complete,
-    )
+    return result.assign_attrs(_about(groups), complete=complete)
+
+
+def _about(groups: np.ndarray) -> dict[str, Any]:
+    return {
+        "probe": "ridge regression onto one-hot labels, one for each item",
+        "split": "by example; those of one text or one answer in one fold",
+        "examples": len(groups),
+        "groups": len(np.unique(groups)),
+        "shares": " ".join(f"{share:g}" for share in SHARES),
+    }
 
 
 class _Job(NamedTuple):
@@ -288,6 +281,19 @@ def _side_by_side(
                         yield job, scores
         finally:
             ended.set()  # stopped, interrupted or wrong: the threads end after their split
+
+
+def _enter(result: xr.Dataset, job: _Job, scores: Scores) -> None:
+    """Write what was found into the result, at every place that the features stand for."""
+    at: dict[str, Any] = dict(zip(_PLACE, job.place, strict=False))
+    if job.baseline is None:
+        for name, values in scores.values.items():
+            result[name].loc[at] = values
+        return
+    at |= {dims.BASELINE: job.baseline, dims.SEED: list(job.seeds)}
+    here = result["baseline_accuracy"].loc[at]
+    found = xr.DataArray(scores.values["accuracy"], dims=(dims.SEED, dims.TARGET))
+    result["baseline_accuracy"].loc[at] = found.broadcast_like(here).transpose(*here.dims)
 
 
 def _enter_gains(

@@ -15,6 +15,7 @@ keys and values. That is a cause, not a content; `workbench.instruments.interven
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -74,8 +75,7 @@ def contribution_norms(
     - ``unexplained`` (the first dims): norm of S minus all contributions, as part of the norm
       of S or of the largest contribution.
 
-    What is written later than the place contributes 0; a pass that a window did not have is
-    NaN.
+    What is written later than the place contributes 0; a pass that a window did not have is NaN.
 
     Raises WorkbenchError: the trace keeps no states or no writes, the writes do not make up the
     states, or the convention is unknown.
@@ -110,9 +110,8 @@ def contribution_norms(
         coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
     if every_token:
         coords[dims.SOURCE_TOKEN] = np.arange(tokens)
-    for window, count in enumerate(passes):
-        for name in ("norm", "share"):
-            found[name][:, :, :, :, :, window, count:] = np.nan
+    for (window, count), name in product(enumerate(passes), ("norm", "share")):
+        found[name][:, :, :, :, :, window, count:] = np.nan
     result = result_of(
         states,
         {name: (HEADS if name in WHOLE else over, values) for name, values in found.items()},
