@@ -44,16 +44,11 @@ def batch_of(examples=4, seed=0):
     return Batch(tokens, answer_of >= 0, valid, answer_of, difficulty)
 
 
-def by_hand(function):
-    """The rest of a computation that is `function` of ``[case, layer, gdn_head]``."""
-    return Rest(
-        lambda given, example: function(given) + 0 * example,
-        INPUT,
-        {"zero": torch.zeros_like(INPUT), "ones": torch.ones_like(INPUT)},
-        ("layer", "gdn_head"),
-        {},
-        "by hand",
-    )
+def by_hand(function, given=INPUT, base=None, axes=("layer", "gdn_head"), **coords):
+    """The rest of a computation that is `function` of ``[case, *axes]``."""
+    baselines = {"zero": torch.zeros_like(given), "ones": torch.ones_like(given), "other": base}
+    run = lambda cases, example: function(cases) + 0 * example  # noqa: E731
+    return Rest(run, given, baselines, axes, coords, "by hand")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -111,19 +106,6 @@ def test_the_state_is_attributed_in_full(tiny_model, baseline):
     )
 
 
-def test_the_passes_share_what_the_sleep_is_worth(tiny_model):
-    model, batch = tiny_model(), batch_of()
-    boundary = read_boundaries(model, batch, SLEEP)[1, 2]
-    whole = attribute_state(model, batch, SLEEP, boundary, query=1, by=("layer",), steps=4)
-    found = attribute_passes(model, batch, SLEEP, query=1, window=1, steps=60)
-    assert found.sleep_pass.values.tolist() == [1, 2]
-    for name in ("logit_diff", "logit_diff_at_baseline"):
-        np.testing.assert_allclose(found[name], whole[name], atol=1e-10)
-    assert (found.completeness_error < 1e-3).all()
-    exact = attribute_passes(model, batch, SLEEP, query=1, window=1, method="shapley values")
-    np.testing.assert_allclose(exact.completeness_error, 0, atol=1e-9)
-
-
 def by_orders(worth, players):
     """Shapley values from the definition: what each adds when it comes, over all orders."""
     found = dict.fromkeys(players, 0.0)
@@ -133,20 +115,6 @@ def by_orders(worth, players):
         for i, player in enumerate(order):
             found[player] += worth(frozenset(order[: i + 1])) - worth(frozenset(order[:i]))
     return [found[player] / len(orders) for player in players]
-
-
-def test_the_glove_game_is_shared_as_in_the_textbook():
-    # one owner of a left glove, two of a right one; a pair is worth 1: 2/3, 1/6, 1/6
-    game = Rest(
-        lambda given, example: given[:, 0] * given[:, 1:].amax(1),
-        torch.ones(1, 3, dtype=torch.float64),
-        {"zero": torch.zeros(1, 3, dtype=torch.float64)},
-        ("window",),
-        {},
-        "gloves",
-    )
-    found = attribute(game, by=("window",), baseline="zero", method="shapley values")
-    np.testing.assert_allclose(found.attribution[0], [2 / 3, 1 / 6, 1 / 6], atol=1e-12)
 
 
 @pytest.mark.parametrize("cases", [1, 3, 1024])
@@ -159,9 +127,7 @@ def test_few_players_are_shared_exactly_as_all_orders_say(cases):
     def rough(x):
         return torch.sin((x * weight).sum((1, 2))) * (1 + x[:, 0, 0] * x[:, 3].prod(1)).exp()
 
-    rest = Rest(
-        lambda x, example: rough(x), given, {"other": base}, ("sleep_pass", "value"), {}, "rough"
-    )
+    rest = by_hand(rough, given, base, ("sleep_pass", "value"))
     found = attribute(
         rest, by=("sleep_pass",), baseline="other", method="shapley values", cases=cases
     )
@@ -205,14 +171,8 @@ def test_passes_are_shared_exactly_as_all_orders_say(tiny_model):
 
 
 def test_many_players_are_sampled():
-    rest = Rest(
-        lambda x, example: x.prod(1),
-        torch.ones(1, 9, dtype=torch.float64),
-        {"zero": torch.zeros(1, 9, dtype=torch.float64)},
-        ("token",),
-        {"window": np.zeros(9, dtype=int)},
-        "nine tokens",
-    )
+    nine = torch.ones(1, 9, dtype=torch.float64)
+    rest = by_hand(lambda x: x.prod(1), nine, axes=("token",), window=np.zeros(9, dtype=int))
     found = attribute(rest, by=("token",), baseline="zero", method="shapley values", samples=7)
     assert found.attrs["samples"] == 7 and "coalitions" not in found.attrs
 

@@ -83,20 +83,13 @@ def test_replay_of_a_trace_runs_the_same_recurrence(random_trace, hand_trace):
 
 
 def test_of_a_trace(random_trace):
-    found = change(random_trace(dtype=np.float32))
-    assert found["relative_change"].dims == (
-        dims.PROCEDURE, dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD,
-    )  # fmt: skip
-    assert found["memory_change"].dims == found["relative_change"].dims[:4]
-    assert found["key_angle"].dims == (*found["relative_change"].dims, dims.MODE)
-    assert found["delta_norm"].dtype == np.float32
+    found = change(random_trace())
     assert found[dims.PROCEDURE].values.tolist() == [SLEEP, REPLAY]
     assert found["delta_norm"].isel(sleep_pass=0).isnull().all()
     first = found.isel(sleep_pass=1)
     xr.testing.assert_allclose(
         first.sel(procedure=SLEEP, drop=True), first.sel(procedure=REPLAY, drop=True), atol=1e-3
     )
-    assert found["delta_norm"].sel(window=2).isel(sleep_pass=slice(2, None)).isnull().all()
 
 
 def test_wrong_use(random_trace):

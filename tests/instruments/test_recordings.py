@@ -1,5 +1,7 @@
 """The instruments that need a trace alone, on recordings of trained and of tiny models."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,13 +14,11 @@ from workbench.instruments.change import change
 from workbench.instruments.convergence import convergence
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import readout
+from workbench.instruments.recorded import HEADS
 from workbench.instruments.retention import pass_retention, retention
 from workbench.instruments.spectra import spectra
-from workbench.instruments.summary import memory_summary
 from workbench.tasks.base import EVALUATION, batch_generator
 from workbench.trace import record
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=["depo-n8-any", "depo-n8-w2-any"])
@@ -39,6 +39,7 @@ def recording(request):
     return make
 
 
+@pytest.mark.slow
 def test_the_rest_runs_and_stays_in_bounds(recording):
     trace = recording(3)
     ranks = spectra(trace)["effective_rank"]
@@ -53,21 +54,42 @@ def test_the_rest_runs_and_stays_in_bounds(recording):
     assert float(away.sel(window=0, sleep_pass=3).mean()) < 1
 
 
-NEEDS = {
-    "states": (spectra, change, contribution_norms, retention, pass_retention, memory_summary),
-    "writes": (change, convergence, contribution_norms, retention, pass_retention, memory_summary),
-}
+readout_of_1 = partial(readout, source_window=1)
 
 
 @pytest.mark.parametrize(
     ("group", "instrument"),
-    [(group, instrument) for group, needing in NEEDS.items() for instrument in needing],
+    [
+        ("states", spectra),
+        ("states", retention),
+        ("writes", change),
+        ("writes", contribution_norms),
+    ],
 )
 def test_a_trace_that_lacks_a_group_says_how_to_keep_it(random_trace, group, instrument):
     trace = random_trace()
     del trace[group]
     with pytest.raises(WorkbenchError, match=f"without {group}/.*keep="):
         instrument(trace)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "variable", "over"),
+    [
+        (spectra, "norm", HEADS),
+        (spectra, "singular_value", (*HEADS, "mode")),
+        (change, "memory_change", ("procedure", *HEADS[:3])),
+        (change, "key_angle", ("procedure", *HEADS, "mode")),
+        (readout_of_1, "cosine", (*HEADS, "source_token")),
+        (readout_of_1, "accuracy", HEADS),
+    ],
+)
+def test_results_have_the_axes_and_the_precision_of_the_trace(
+    random_trace, instrument, variable, over
+):
+    found = instrument(random_trace(dtype=np.float32))[variable]
+    assert found.dims == over and found.dtype == np.float32
+    assert found.sel(window=2, sleep_pass=slice(2, None)).isnull().all(), "window 2 has one pass"
 
 
 KINDS = ("gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet")
@@ -93,6 +115,7 @@ def padded_batch():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "options"),
     [((kind, "attention"), {}) for kind in KINDS]

@@ -208,25 +208,18 @@ def test_several_damaged_members(folder, caplog):
     assert not caplog.records
 
 
-@pytest.mark.parametrize("shape", [[10**6, 3, 3, 2, 2], [2**40, 3, 3, 2, 2]])
-def test_an_array_that_declares_more_than_memory(folder, shape, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "size"), [("shape", 10**6), ("shape", 2**40), ("chunk_shape", 10**9)]
+)
+def test_what_declares_more_than_memory(folder, part, size, monkeypatch):
     monkeypatch.setattr(limits, "available_memory", lambda: 2**20)
 
     def change(about):
-        about["shape"] = [shape[0], *about["shape"][1:]]
+        whole = about if part == "shape" else about["chunk_grid"]["configuration"]
+        whole[part] = [size, *whole[part][1:]]
 
     edit(folder, "states/norm", change)
     refused(folder, "the trace .* needs at least .*; expected at most 1.0 MB")
-
-
-def test_a_chunk_that_declares_more_than_memory(folder, monkeypatch):
-    monkeypatch.setattr(limits, "available_memory", lambda: 2**20)
-
-    def change(about):
-        about["chunk_grid"]["configuration"]["chunk_shape"][0] = 10**9
-
-    edit(folder, "states/norm", change)
-    refused(folder, "needs at least .*; expected at most 1.0 MB")
 
 
 def test_of_a_trace_that_is_larger_than_memory_only_what_is_read_counts(folder, monkeypatch):

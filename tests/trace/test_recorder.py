@@ -12,7 +12,6 @@ from workbench.model import Memory
 from workbench.sleep import SleepPass, Wake, read, wake_now
 from workbench.tasks import batch_generator, task
 from workbench.trace import answer_scores, batch_of, origin_of, record
-from workbench.trace.watched import WatchedModel
 
 RULES = ("gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet")
 SLEEP = SleepConfig(window=4, passes=3)
@@ -138,43 +137,6 @@ def test_without_passes_every_entry_is_awake(tiny_model, make_batch):
     trace = record(tiny_model(*STACK), make_batch(1, 2), sleep)
     assert not trace["asleep"].any() and trace.attrs["n_sleep"] == 0
     assert_rebuilt(trace, 1e-12)
-
-
-def test_layers_outside_the_loop_write_in_one_pass(tiny_model, make_batch):
-    trace = record(tiny_model(*STACK), make_batch(), SleepConfig(window=4, passes=3, loop=(0, 2)))
-    strength = trace["writes"]["beta"].isel(window=0, layer=1).sum(("gdn_head", "token"))
-    assert (strength.sel(sleep_pass=[1, 2]) == 0).all() and (strength.sel(sleep_pass=3) > 0).all()
-
-
-def test_thinking_only_writes_in_the_last_pass(tiny_model, make_batch):
-    sleep = SleepConfig(window=4, passes=3, write="last_pass")
-    writes = record(tiny_model(), make_batch(), sleep)["writes"].isel(window=0)
-    for name in ("beta", "log_decay"):
-        assert (writes[name].sel(sleep_pass=[1, 2]) == 0).all()
-        assert (writes[name].sel(sleep_pass=3) != 0).all()
-
-
-def test_watching_changes_nothing(tiny_model, make_batch, assert_same):
-    model, batch = tiny_model(*STACK, dtype="float32"), make_batch(pads=(0, 1, 6))
-    for options in OPTIONS.values():
-        sleep = SleepConfig(window=4, passes=2, **options)
-        pairs = zip(read(model, batch, sleep), read(WatchedModel(model), batch, sleep), strict=True)
-        for plain, watched in pairs:
-            assert_same(plain, watched)
-
-
-@pytest.fixture
-def assert_same():
-    def check(plain, watched):
-        assert type(plain) is type(watched)
-        for name, tensor in plain.memory.tensors().items():
-            assert torch.equal(watched.memory.tensors()[name], tensor)
-        for name in ("hidden", "logits"):
-            value = getattr(plain, name, None)
-            other = getattr(watched, name, None)
-            assert value is other is None or torch.equal(value, other)
-
-    return check
 
 
 def test_parts_are_put_together(tiny_model, make_batch):

@@ -79,18 +79,13 @@ def test_it_stops(given):
         (("luck", METHODS[0], "zero"), "attribution to 'luck'"),
         (("entries of S", METHODS[3], "zero"), "method 'shapley values'"),
         (("tokens", METHODS[3], "before the sleep"), "baseline 'before the sleep'"),
-        (("heads of S", METHODS[1], "mean"), "baseline 'mean'"),
+        (("heads of S", METHODS[1], "mean"), "baseline 'mean'; expected one of zero"),
+        (("heads of S", METHODS[0], "before the sleep", (1, 0)), "baseline 'before the sleep'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(given, question, message):
     model, batch, reading = given
-    subject, method, baseline = question
+    subject, method, baseline, *place = question
+    wrong = Asked(0, 0, subject, place[0] if place else (1, 2), method, baseline)
     with pytest.raises(WorkbenchError, match=message):
-        attribute_one(
-            model, batch, SLEEP, Asked(0, 0, subject, (1, 2), method, baseline), reading=reading
-        )
-
-
-def test_before_the_first_pass_no_sleep_has_begun():
-    assert "before the sleep" not in baselines_of("heads of S", METHODS[0], (1, 0))
-    assert baselines_of("heads of S", METHODS[1], (1, 2)) == ("zero",)
+        attribute_one(model, batch, SLEEP, wrong, reading=reading)
