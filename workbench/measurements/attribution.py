@@ -52,32 +52,19 @@ def run(checkpoint: Checkpoint, settings: AttributionSettings, reporter: Reporte
     )
     queries = np.flatnonzero(after.any(axis=0))  # of a text, few examples have the last ones
     if not queries.size:
-        raise WorkbenchError(
-            "examples in which nothing is asked after the last sleep",
-            "a query there",
-            "measure more examples",
-        )
+        given = "examples in which nothing is asked after the last sleep"
+        raise WorkbenchError(given, "a query there", "measure more examples")
+    options = {name: getattr(settings, name) for name in ("method", "steps", "samples", "seed")}
+    options |= {"window": window, "by": SUBJECTS[settings.parts].by}
     count = reporter.counter(len(queries))
     found = []
     for query in queries.tolist():
         rows = np.flatnonzero(after[:, query])
-        of_query = attribute_passes(
-            checkpoint.model,
-            batch.examples(rows),
-            sleep,
-            query=query,
-            window=window,
-            by=SUBJECTS[settings.parts].by,
-            method=settings.method,
-            steps=settings.steps,
-            samples=settings.samples,
-            seed=settings.seed,
-        )
-        found.append(
-            of_query.assign_coords({dims.EXAMPLE: rows})
-            .reindex({dims.EXAMPLE: np.arange(len(batch))})
-            .drop_vars(dims.EXAMPLE)
-        )
+        some = batch.examples(rows)
+        of_query = attribute_passes(checkpoint.model, some, sleep, query=query, **options)
+        of_query = of_query.assign_coords({dims.EXAMPLE: rows})
+        every_one = of_query.reindex({dims.EXAMPLE: np.arange(len(batch))})
+        found.append(every_one.drop_vars(dims.EXAMPLE))
         count(1)
     along = xr.IndexVariable(dims.QUERY, queries)
     every = xr.concat(found, along, join="exact", combine_attrs="override")

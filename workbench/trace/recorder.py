@@ -36,7 +36,7 @@ from workbench.trace.answers import NO_RANK, answer_scores
 from workbench.trace.inputs import inputs_of
 from workbench.trace.origin import root_attributes
 from workbench.trace.schema import FIRST_PASS, GROUPS, OF_WINDOW, validate_trace
-from workbench.trace.watched import WatchedModel, WatchedPass, layer_sizes, writes_of
+from workbench.trace.watched import WatchedModel, WatchedPass, writes_of
 
 TIERS: Final = ("states", "writes", "hidden")
 """What may be kept besides the summary (inputs, norms of the states, answers)."""
@@ -69,41 +69,22 @@ def record(
     With predict_then_sleep a window that is read awake and then slept on has two entries on the
     axis window.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network; never changed. Its writes can be kept if it is a `WritingModel`.
-    batch : Batch
-        What it reads.
-    sleep : SleepConfig
-        Window, N and options; N must be fixed.
-    keep : sequence of {"states", "writes", "hidden"}
-        Besides inputs, norms and answers: every S; what each token wrote in every pass; the
-        features after every block in every pass.
-    task : Task or None
-        Gives the task's name, settings and vocabulary.
-    origin : mapping or None
-        Where the model comes from, as `origin_of` returns it; stored in the root's attributes.
-    batch_size : int
-        Examples computed together.
-    on_progress : callable or None
-        Called with the number of examples done since the last call.
-    on_answers : callable or None
-        Called with (window, sleep_pass, wakes) of every boundary at which the model was asked, and
-        of every window read awake: all that a caller may want to know of the answers.
-    changed : Boundary or None
-        A boundary of this reading with another memory: from there on, what follows from that.
+    - model: never changed. Its writes can be kept if it is a `WritingModel`.
+    - sleep: window, N and options; N must be fixed.
+    - keep (of "states", "writes", "hidden"): besides inputs, norms and answers every S, what each
+      token wrote in every pass, and the features after every block in every pass.
+    - task: gives the task's name, settings and vocabulary.
+    - origin: where the model comes from, as `origin_of` returns it; kept in the root's attributes.
+    - batch_size: examples computed together.
+    - on_progress: called with the number of examples done since the last call.
+    - on_answers: called with (window, sleep_pass, wakes) of every boundary at which the model was
+      asked, and of every window read awake.
+    - changed: a boundary of this reading with another memory: what follows is what follows from it.
 
-    Returns
-    -------
-    DataTree
-        Arrays of float32; float64 where the model's memory is.
+    Result: arrays of float32; float64 where the model's memory is.
 
-    Raises
-    ------
-    WorkbenchError
-        N is not fixed, `keep` names something else, the model cannot report its writes, its
-        layers differ in size, or the examples of the batch differ in layout.
+    Raises WorkbenchError: N is not fixed, `keep` names something else, the model cannot report its
+    writes, its layers differ in size, or the examples of the batch differ in layout.
     """
     parts = recorded_parts(
         model, batch, sleep, keep=keep, task=task, origin=origin, batch_size=batch_size,
@@ -410,7 +391,7 @@ def _check(
             "record keep=('states',), or give the model that method",
         )
     states = model.empty_memory(1).fast_weights
-    if len(layer_sizes(states.values())) != 1:
+    if len({state.shape[1:] for state in states.values()}) != 1:
         raise WorkbenchError(
             f"a model whose {len(states)} fast-weight layers have different sizes, or none",
             "one or more layers with the same heads, keys and values",

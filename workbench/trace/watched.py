@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,8 +122,3 @@ def writes_of(model: Any, watched: WatchedPass, layer: int, kept: Tensor) -> Wri
     return writes._replace(
         beta=torch.zeros_like(writes.beta), log_decay=torch.zeros_like(writes.beta)
     )
-
-
-def layer_sizes(states: Iterable[Tensor]) -> set[torch.Size]:
-    """Return the different sizes ``[gdn_head, key, value]`` of some layers' S."""
-    return {state.shape[1:] for state in states}
