@@ -28,7 +28,8 @@ from workbench.instruments.probes import SEEDS
 from workbench.instruments.probing.directions import MARGIN, MOVED, PROBE, Turn, turn
 from workbench.instruments.probing.features import fast_weights, flattened
 from workbench.instruments.probing.folds import groups_of, split
-from workbench.instruments.probing.ridge import Fit, factorise, fit
+from workbench.instruments.probing.ridge import Fit
+from workbench.instruments.probing.scoring import Fold
 from workbench.instruments.recorded import nothing_found
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.targets import ProbeTarget
@@ -104,14 +105,12 @@ def steer(
         test = batch.examples(folds.test)
         start = read_boundaries(model, test, sleep)[window, sleep_pass]
         features = flattened(states, window, sleep_pass, layer)
-        factors = factorise(features[folds.train])
-        held_out = factors.project(features[folds.validation])
+        fold = Fold(features, folds)
         answering = _Asked(model, test, sleep, start, layer, features[folds.test])
         for t, target in enumerate(targets):
             if stop():
                 return result.assign_attrs(complete=0)
-            train, validation, _ = (target.labels[fold] for fold in folds)
-            probe = fit(factors, train, len(target.classes), held_out, validation)
+            probe = fold.fitted(target.labels, len(target.classes))
             of_test = answering.about_later(target.of_examples(folds.test))
             rng = np.random.default_rng([seed, 2, sleep_pass, layer, t])
             todo = turn(of_test, probe, answering.features, rng)

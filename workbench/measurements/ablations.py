@@ -12,6 +12,7 @@ from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
 from workbench.measurements.parts import Parts, part_words, parts_of
 from workbench.measurements.tables import (
+    by_label,
     by_level,
     by_pass,
     by_window,
@@ -66,23 +67,20 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return accuracy without each part, after the last pass, or of one part after each pass."""
     found = {}
     several = data.sizes[dims.COMPONENT] > 1
-    last = {"": {dims.SLEEP_PASS: int(data[dims.SLEEP_PASS][-1])}}
+    last = {dims.SLEEP_PASS: int(data[dims.SLEEP_PASS][-1])}
+    controls = by_label(data, dims.CONTROL, text=", {}")
+    controls = {name.removeprefix(", ablation"): held for name, held in controls.items()}
     for title, window in by_window(data).items():
         here = data.sel({dims.WINDOW: window})
         levels = by_level(here)
+        places = {"": last} if several else by_pass(here)
         down = {
-            ", ".join(filter(None, (
-                part if several else place,
-                str(procedure),
-                "" if control == "ablation" else str(control),
-            ))): {
-                dims.COMPONENT: part, dims.PROCEDURE: procedure, dims.CONTROL: control, **at,
-            }
-            for part in data[dims.COMPONENT].values.tolist()
-            for place, at in (last if several else by_pass(here)).items()
-            for procedure in data[dims.PROCEDURE].values.tolist()
-            for control in data[dims.CONTROL].values.tolist()
-        }  # fmt: skip
+            f"{part if several else place}, {procedure}{control}": of | at | how | held
+            for part, of in by_label(data, dims.COMPONENT).items()
+            for place, at in places.items()
+            for procedure, how in by_label(data, dims.PROCEDURE).items()
+            for control, held in controls.items()
+        }
         rows = grid(here, "accuracy", down, levels, corner="erased or scaled")
         intact = [cell(here.sel(at), "intact_accuracy") for at in levels.values()]
         rows.insert(1, ["left alone", *intact])

@@ -147,7 +147,7 @@ def measurement_name(path: Path) -> str:
 def _own(folder: Path) -> Own | None:
     try:
         since = stamp(folder / REQUEST)
-        kind, checkpoint, settings = _request(folder, since)
+        asked = _request(folder, since)
         try:
             progress = _done(folder, stamp(folder / RESULT))
         except MissingFile:  # no result yet
@@ -155,18 +155,18 @@ def _own(folder: Path) -> Own | None:
     except (OSError, WorkbenchError):
         return None
     seconds = since.mtime_ns / 1e9
-    return Own(folder.name, folder, kind, checkpoint, settings, seconds, progress)
+    what = (asked.kind, asked.checkpoint, asked.settings)
+    return Own(folder.name, folder, *what, seconds, progress)
 
 
 # what is written once need not be read twice a second
 @lru_cache(maxsize=1000)
-def _request(folder: Path, changed: Stamp) -> tuple[str, str, dict[str, Any]]:
+def _request(folder: Path, changed: Stamp) -> Request:
     asked = read_request(folder / REQUEST)
     if asked.kind not in names(GROUP):
-        raise WorkbenchError(
-            f"{folder} asks for {asked.kind!r}", "a kind of measurement", "remove it"
-        )
-    return asked.kind, asked.checkpoint, asked.settings
+        given = f"{folder} asks for {asked.kind!r}"
+        raise WorkbenchError(given, "a kind of measurement", "remove it")
+    return asked
 
 
 @lru_cache(maxsize=1000)

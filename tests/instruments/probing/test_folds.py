@@ -9,7 +9,7 @@ from workbench.batch import concatenate
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.probing.folds import groups_of, split
-from workbench.instruments.probing.ridge import factorise, fit
+from workbench.instruments.probing.scoring import Fold
 from workbench.tasks import batch_generator, task
 
 
@@ -73,14 +73,8 @@ def test_a_context_drawn_twice_teaches_nothing_about_itself():
 
 def held_out_score(states, labels, groups):
     """Return the mean accuracy of a probe on the test folds of four splits."""
-    scores = []
-    for folds in (split(groups, seed) for seed in range(4)):
-        factors = factorise(states[folds.train])
-        held_out, tested = (factors.project(states[fold]) for fold in folds[1:])
-        train, validation, test = (labels[fold, None] for fold in folds)
-        probe = fit(factors, train, 2, held_out, validation, alphas=[1e-3])
-        scores.append((probe.answers(tested) == test).mean())
-    return np.mean(scores)
+    folds = [Fold(states, split(groups, seed), [1e-3]) for seed in range(4)]
+    return np.mean([fold.scored(labels[:, None], 2)[0].mean() for fold in folds])
 
 
 def test_folds_hold_whole_groups_in_the_shares_asked_for():

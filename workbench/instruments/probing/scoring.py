@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.instruments.clustered import ratio
 from workbench.instruments.probing.folds import Folds
-from workbench.instruments.probing.ridge import Factors, factorise, fit
+from workbench.instruments.probing.ridge import ALPHAS, Factors, Fit, factorise, fit
 from workbench.tasks.targets import ProbeTarget
 from workbench.training.statistics import proportion_interval
 
@@ -75,7 +75,7 @@ def score_place(
     for s, (seed, folds) in enumerate(questions.splits.items()):
         if ended():
             return None
-        fold = _Fold(features, folds, questions.alphas)
+        fold = Fold(features, folds, questions.alphas)
         tested[folds.test] += 1
         for t, target in enumerate(targets):
             good, there, alpha[s, t] = fold.scored(target.labels, len(target.classes))
@@ -102,21 +102,26 @@ def score_place(
     return Scores(values, right_of.sum(axis=-1))
 
 
-class _Fold:
+class Fold:
     """Features of one place under one split, factorised once for all labels."""
 
-    def __init__(self, features: np.ndarray, folds: Folds, alphas: tuple[float, ...]) -> None:
+    def __init__(
+        self, features: np.ndarray, folds: Folds, alphas: Sequence[float] = ALPHAS
+    ) -> None:
         self.folds, self.alphas = folds, alphas
         self.factors: Factors = factorise(features[folds.train])
-        self.validation = self.factors.project(features[folds.validation])
-        self.test = self.factors.project(features[folds.test])
+        self.validation, self.test = (self.factors.project(features[fold]) for fold in folds[1:])
+
+    def fitted(self, labels: np.ndarray, classes: int) -> Fit:
+        """Return a probe for labels ``[example, item]`` of all examples."""
+        train, validation, _ = (labels[fold] for fold in self.folds)
+        return fit(self.factors, train, classes, self.validation, validation, alphas=self.alphas)
 
     def scored(self, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, float]:
         """Return right and asked, bool ``[example, item]`` of the test fold, and alpha."""
-        train, validation, test = (labels[fold] for fold in self.folds)
-        found = fit(self.factors, train, classes, self.validation, validation, alphas=self.alphas)
+        probe, test = self.fitted(labels, classes), labels[self.folds.test]
         asked = test >= 0
-        return (found.answers(self.test) == test) & asked, asked, found.alpha
+        return (probe.answers(self.test) == test) & asked, asked, probe.alpha
 
 
 def control_labels(
