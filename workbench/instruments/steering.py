@@ -29,7 +29,7 @@ from workbench.instruments.probing.directions import MARGIN, MOVED, PROBE, Turn,
 from workbench.instruments.probing.features import fast_weights, flattened
 from workbench.instruments.probing.folds import groups_of, split
 from workbench.instruments.probing.ridge import Fit
-from workbench.instruments.probing.scoring import Fold
+from workbench.instruments.probing.scoring import SplitFeatures
 from workbench.instruments.recorded import nothing_found
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.targets import ProbeTarget
@@ -105,7 +105,7 @@ def steer(
         test = batch.examples(folds.test)
         start = read_boundaries(model, test, sleep)[window, sleep_pass]
         features = flattened(states, window, sleep_pass, layer)
-        fold = Fold(features, folds)
+        fold = SplitFeatures(features, folds)
         answering = _Asked(model, test, sleep, start, layer, features[folds.test])
         for t, target in enumerate(targets):
             if stop():

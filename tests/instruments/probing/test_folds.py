@@ -9,7 +9,7 @@ from workbench.batch import concatenate
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.probing.folds import groups_of, split
-from workbench.instruments.probing.scoring import Fold
+from workbench.instruments.probing.scoring import SplitFeatures
 from workbench.tasks import batch_generator, task
 
 
@@ -73,7 +73,7 @@ def test_a_context_drawn_twice_teaches_nothing_about_itself():
 
 def held_out_score(states, labels, groups):
     """Return the mean accuracy of a probe on the test folds of four splits."""
-    folds = [Fold(states, split(groups, seed), [1e-3]) for seed in range(4)]
+    folds = [SplitFeatures(states, split(groups, seed), [1e-3]) for seed in range(4)]
     return np.mean([fold.scored(labels[:, None], 2)[0].mean() for fold in folds])
 
 

@@ -75,7 +75,7 @@ def score_place(
     for s, (seed, folds) in enumerate(questions.splits.items()):
         if ended():
             return None
-        fold = Fold(features, folds, questions.alphas)
+        fold = SplitFeatures(features, folds, questions.alphas)
         tested[folds.test] += 1
         for t, target in enumerate(targets):
             good, there, alpha[s, t] = fold.scored(target.labels, len(target.classes))
@@ -102,7 +102,7 @@ def score_place(
     return Scores(values, right_of.sum(axis=-1))
 
 
-class Fold:
+class SplitFeatures:
     """Features of one place under one split, factorised once for all labels."""
 
     def __init__(
