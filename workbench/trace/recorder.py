@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -110,6 +110,7 @@ def recorded_parts(
     _check(model, batch, sleep, keep, batch_size)
     rows = readings(batch, sleep)
     attributes = root_attributes(model, batch, sleep, task=task, origin=origin)
+    told = on_answers or (lambda window, sleep_pass, wakes: None)
     for start in range(0, len(batch), batch_size):
         part = batch.examples(slice(start, start + batch_size))
         if readings(part, sleep) != rows:
@@ -119,14 +120,10 @@ def recorded_parts(
                 f"record them together, with batch_size={len(batch)}",
             )
         with _evaluating(model):
-            groups = _Part(model, part, sleep, keep, rows, on_answers, changed).groups()
-        tree = xr.DataTree.from_dict(
-            {
-                "/": _root(np.arange(start, start + len(part)), rows, sleep, attributes),
-                "/inputs": inputs_of(part, sleep.window, rows),
-                **{f"/{name}": values for name, values in groups.items()},
-            }
-        )
+            groups = _Part(model, part, sleep, keep, rows, told, changed).groups()
+        root = _root(np.arange(start, start + len(part)), rows, sleep, attributes)
+        groups = {"inputs": inputs_of(part, sleep.window, rows), **groups}
+        tree = xr.DataTree.from_dict({"/": root, **{f"/{n}": found for n, found in groups.items()}})
         validate_trace(tree)
         yield tree
         if on_progress is not None:
@@ -146,43 +143,37 @@ def joined(parts: Sequence[xr.DataTree]) -> xr.DataTree:
     return xr.DataTree.from_dict(whole)
 
 
+@dataclass
 class _Part:
     """The arrays of some examples, filled event by event."""
 
-    def __init__(
-        self,
-        model: SleepingModel,
-        batch: Batch,
-        sleep: SleepConfig,
-        keep: Sequence[str],
-        rows: Sequence[Reading],
-        on_answers: OnAnswers | None,
-        changed: Boundary | None,
-    ) -> None:
-        self.changed = changed
-        self.on_answers = on_answers or (lambda window, sleep_pass, wakes: None)
-        self.model, self.batch, self.sleep, self.keep, self.rows = model, batch, sleep, keep, rows
-        memory = model.empty_memory(len(batch))
+    model: SleepingModel
+    batch: Batch
+    sleep: SleepConfig
+    keep: Sequence[str]
+    rows: Sequence[Reading]
+    on_answers: OnAnswers
+    changed: Boundary | None
+
+    def __post_init__(self) -> None:
+        batch, memory = self.batch, self.model.empty_memory(len(self.batch))
         self.layers = sorted(memory.fast_weights)
         state = memory.fast_weights[self.layers[0]]
-        self.passes = max(passes_over(row, sleep) for row in rows)
+        self.passes = max(passes_over(row, self.sleep) for row in self.rows)
         self.corrects = np.zeros(len(self.layers), dtype=bool)
-        heads, keys, values = state.shape[1:]
         self.dtype = np.float64 if state.dtype == torch.float64 else np.float32
         self.sizes = {
             dims.EXAMPLE: len(batch),
-            dims.WINDOW: len(rows),
+            dims.WINDOW: len(self.rows),
             dims.LAYER: len(self.layers),
-            dims.GDN_HEAD: heads,
-            dims.KEY: keys,
-            dims.VALUE: values,
-            dims.TOKEN: max(sleep.window, batch.tokens.shape[1] - batch.context_tokens),
+            **dict(zip((dims.GDN_HEAD, dims.KEY, dims.VALUE), state.shape[1:], strict=True)),
+            dims.TOKEN: max(self.sleep.window, batch.tokens.shape[1] - batch.context_tokens),
             dims.QUERY: batch.difficulty.shape[1],
         }
         self.arrays: dict[str, np.ndarray] = {}
-        for group in ("states", "readout", *(["writes"] if "writes" in keep else [])):
+        for group in ("states", "readout", *(["writes"] if "writes" in self.keep else [])):
             for name in GROUPS[group]:
-                if name != "fast_weight" or "states" in keep:
+                if name != "fast_weight" or "states" in self.keep:
                     self._make(group, name)
         self._read()
 

@@ -96,8 +96,9 @@ def test_what_does_not_fit_is_refused_with_both_shapes():
         c.patch(RECIPIENT, memory(1, examples=1), c.whole())
     with pytest.raises(WorkbenchError, match="of the recipient, layer 1"):
         c.patch(RECIPIENT, memory(1, layers=(1,)), c.whole())
-    with pytest.raises(WorkbenchError, match=r"\(2, 2, 4, 3\)"):
-        c.ablate(RECIPIENT, c.given("note", {1: torch.zeros(2, 4, 3)}))
+    few = memory(2, examples=1)
+    with pytest.raises(WorkbenchError, match=r"part 'pass 1' .* \(1, 2, 4, 3\).*\(2, 2, 4, 3\)"):
+        c.ablate(RECIPIENT, c.change("pass 1", few, few))
     with pytest.raises(WorkbenchError, match="layer 2; expected a layer with fast weights"):
         c.ablate(RECIPIENT, c.layer(2))
     with pytest.raises(WorkbenchError, match="a head from 0 to 1"):

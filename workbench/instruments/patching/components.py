@@ -87,11 +87,13 @@ def modes(count: int) -> Component:
     return Component(f"{count} largest mode{'s' if count > 1 else ''}", take)
 
 
-def given(name: str, parts: Mapping[int, Tensor]) -> Component:
-    """Return the component with known contents, whatever the memory: what a pass wrote, say.
+def change(name: str, before: Memory, after: Memory) -> Component:
+    """Return the component that is what happened between two places: S after minus S before.
 
-    - parts: layer -> ``[batch, gdn_head, key, value]``, of the very memory it is a part of.
+    It is a part of memories of as many examples, whatever they hold.
     """
+    check_alike(before, after)
+    parts = {i: s - before.fast_weights[i] for i, s in after.fast_weights.items()}
 
     def take(memory: Memory) -> Parts:
         for index, part in parts.items():
@@ -107,20 +109,13 @@ def given(name: str, parts: Mapping[int, Tensor]) -> Component:
     return Component(name, take)
 
 
-def change(name: str, before: Memory, after: Memory) -> Component:
-    """Return the component that is what happened between two places: S after minus S before."""
-    check_alike(before, after)
-    return given(name, {i: s - before.fast_weights[i] for i, s in after.fast_weights.items()})
-
-
 def patch(
     recipient: Memory, donor: Memory, component: Component, *, of_donor: Component | None = None
 ) -> Memory:
     """Return the recipient with a part replaced by that of the donor.
 
     - recipient, donor: S of as many examples, of the same layers and shapes.
-    - of_donor: the donor's part where it is not the same function of the donor's memory (a `given`
-      one).
+    - of_donor: the donor's part where it is not the same function of the donor's memory (`change`).
 
     Raises WorkbenchError: the two memories differ in layers or shapes; the error names both.
     """
