@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from workbench import dims, instruments
 from workbench.config import SleepConfig
@@ -131,9 +130,6 @@ def from_model(toy, given):
     probing = {"untrained_model": toy.shuffled, "seeds": range(2), "workers": 1}
     boundary = at(read_boundaries(*given), before_answers(toy.batch, toy.sleep))
     few = toy.batch.examples(slice(8))
-    texts, facts = privacy.recovery_after(
-        *given, others=[toy.others], facts=toy.targets, symbols=toy.task.vocabulary, **probing
-    )
 
     def passes(model):
         return attribution.attribute_passes(
@@ -145,11 +141,8 @@ def from_model(toy, given):
         "probes.probe": probes.probe(*given, toy.targets, **probing),
         "steering.steer": steering.steer(*given, toy.targets, seeds=range(2)),
         "privacy.recovery": privacy.recovery(*given, symbols=toy.task.vocabulary, **probing),
-        "privacy.recovery_after": xr.merge(
-            [texts, facts.rename({name: f"fact_{name}" for name in facts.data_vars})],
-            combine_attrs="override",
-            join="outer",
-            compat="no_conflicts",
+        "privacy.recovery_after": privacy.recovery_after(
+            *given, others=[toy.others], facts=toy.targets, symbols=toy.task.vocabulary, **probing
         ),
         "interventions.patch_effects": interventions.patch_effects(
             toy.model, toy.task, toy.batch, toy.others, toy.sleep

@@ -102,7 +102,7 @@ def test_what_is_done_to_a_memory(made, batch):
     others = [made.sample(120, batch_generator(0, step)) for step in (1, 2)]
     facts = made.probe_targets(batch)[:1]
     keeper = Keeper(left=0.5, width=4)
-    texts, told = recovery_after(
+    found = recovery_after(
         keeper,
         batch,
         SLEEP,
@@ -112,17 +112,17 @@ def test_what_is_done_to_a_memory(made, batch):
         **OPTIONS,
     )
     names = ["nothing", "a hundredth", "erased", "1 other text", "2 other texts"]
-    np.testing.assert_array_equal(texts["treatment"], names)
-    recovered = texts.recovered.sel(layer=2)
+    np.testing.assert_array_equal(found["treatment"], names)
+    recovered = found.recovered.sel(layer=2)
     assert (recovered.sel(treatment=["nothing", "a hundredth"]) == 1).all()
-    chance = texts.chance.sel(layer=2, baseline="majority")
+    chance = found.chance.sel(layer=2, baseline="majority")
     erased = recovered.sel(treatment="erased")
     np.testing.assert_allclose(erased, chance.sel(treatment="erased"))
     # S has four columns: two texts of two windows fit, and a third pushes the first one out
     assert (recovered.sel(treatment="1 other text") == 1).all()
     assert (recovered.sel(treatment="2 other texts", source_window=0) < 0.7).all()
-    assert told.recovered.sel(layer=2, target="after 0 steps", treatment="nothing").min() == 1
-    assert told.recovered.sel(layer=2, target="after 0 steps", treatment="erased").max() < 0.7
+    assert found.fact_recovered.sel(layer=2, target="after 0 steps", treatment="nothing").min() == 1
+    assert found.fact_recovered.sel(layer=2, target="after 0 steps", treatment="erased").max() < 0.7
 
 
 def test_answers_after_each_treatment_are_those_of_a_reading_that_went_so():

@@ -98,7 +98,7 @@ def recovery_after(
     symbols: Sequence[str],
     untrained_model: SleepingModel | None = None,
     **options: Any,
-) -> tuple[xr.Dataset, xr.Dataset | None]:
+) -> xr.Dataset:
     """Recover texts, and what follows from them, after something was done to the memory.
 
     - model, batch, sleep, symbols, untrained_model, **options: as in `recovery`.
@@ -107,11 +107,9 @@ def recovery_after(
       apart from it.
     - facts: what the text says, in any wording: a task's `probe_targets` for `batch`.
 
-    Result:
-    - texts: ``recovered (seed, treatment, layer, source_window)`` with ``_low``, ``_high``,
-      ``token_recovered`` and ``chance``, as in `recovery`.
-    - facts: ``recovered (seed, treatment, layer, target)`` with ``_low``, ``_high`` and ``chance``;
-      None without `facts`.
+    Result: ``recovered (seed, treatment, layer, source_window)`` with ``_low``, ``_high``,
+    ``token_recovered`` and ``chance``, as in `recovery`; the same of the facts, but for tokens, as
+    ``fact_recovered (seed, treatment, layer, target)`` and so on.
 
     Raises WorkbenchError: other texts of another number of examples, or as `recovery`.
     """
@@ -131,7 +129,11 @@ def recovery_after(
         return found.rename({dims.WINDOW: dims.TREATMENT}).assign_coords({dims.TREATMENT: names})
 
     texts = text_targets(batch, sleep, symbols)
-    return _of_texts(of(texts), texts), _renamed(of(facts)) if facts else None
+    found = [_of_texts(of(texts), texts)]
+    if facts:
+        told = _renamed(of(facts))
+        found.append(told.rename({name: f"fact_{name}" for name in told.data_vars}))
+    return xr.merge(found, combine_attrs="override")
 
 
 @torch.no_grad()

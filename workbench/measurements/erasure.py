@@ -43,7 +43,7 @@ def run(checkpoint: Checkpoint, settings: ErasureSettings, reporter: Reporter) -
         answers["asked"].drop_vars("asked").expand_dims({dims.TREATMENT: answers[dims.TREATMENT]}),
         difficulty=xr.DataArray(batch.difficulty, dims=(dims.EXAMPLE, dims.QUERY)),
     )
-    texts, facts = recovery_after(
+    recovered = recovery_after(
         checkpoint.model,
         batch,
         sleep,
@@ -53,10 +53,7 @@ def run(checkpoint: Checkpoint, settings: ErasureSettings, reporter: Reporter) -
         seeds=range(settings.splits),
         **reporter.of_shares(total=2.0),  # of the texts, then of the facts in the same states
     )
-    assert facts is not None  # targets were given
-    names = {str(name): f"fact_{name}" for name in facts.data_vars}
-    both = [texts, facts.rename(names)]
-    return xr.merge([*both, accuracy], combine_attrs="override")
+    return xr.merge([recovered, accuracy], combine_attrs="override")
 
 
 def tables(data: xr.Dataset) -> dict[str, Rows]:
