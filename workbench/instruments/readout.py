@@ -17,7 +17,6 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.linear import forward, layers_of
 from workbench.instruments.recorded import (
     HEADS,
-    check_pass,
     passes_of,
     position,
     recorded,
@@ -120,7 +119,12 @@ def crosstalk(
     inside = source_window in (None, window)
     source_window = window if source_window is None else source_window
     source_at, at = (position(states, dims.WINDOW, label) for label in (source_window, window))
-    check_pass(window, sleep_pass, int(passes[at]))
+    if not 1 <= sleep_pass <= passes[at]:
+        raise WorkbenchError(
+            f"sleep pass {sleep_pass} of window {window}",
+            f"1 to {passes[at]}, the passes of that window",
+            "choose another pass, or record a longer sleep",
+        )
     of_pass = sleep_pass if inside else int(passes[source_at])
     source, place = (source_at, of_pass), (at, sleep_pass)
     if source > place:

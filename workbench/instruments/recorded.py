@@ -70,16 +70,6 @@ def position(states: xr.DataArray, name: str, label: int) -> int:
     return int(labels.index(label))
 
 
-def check_pass(window: int, given: int, last: int, *, first: int = 1) -> None:
-    """Raise a WorkbenchError unless the window has this pass: `first` to `last`."""
-    if not first <= given <= last:
-        raise WorkbenchError(
-            f"sleep pass {given} of window {window}",
-            f"{first} to {last}, the passes of that window",
-            "choose another pass, or record a longer sleep",
-        )
-
-
 def result_dtype(states: xr.DataArray) -> type[np.floating]:
     """Return float64 for float64, else float32: what an instrument hands out."""
     return np.float64 if states.dtype == np.float64 else np.float32
