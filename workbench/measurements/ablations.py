@@ -20,7 +20,7 @@ from workbench.measurements.tables import (
     grid,
     level_name,
     number,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint

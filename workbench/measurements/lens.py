@@ -10,14 +10,7 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
-from workbench.measurements.tables import (
-    by_level,
-    by_pass,
-    by_window,
-    grid,
-    level_name,
-    number,
-)  # fmt: skip
+from workbench.measurements.tables import by_level, by_pass, by_window, grid, level_name, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint

@@ -111,7 +111,7 @@ def turn(
     }
     order = generator.permutation(len(rows))
     following = np.empty_like(order)
-    following[order] = np.roll(order, 1)  # everyone is moved towards the next one in this order
+    following[order] = np.roll(order, 1)  # each is moved towards the next in this order
     made[OTHER_EXAMPLE] = features[rows[following]] - features[rows]
     if other.any(axis=1).all():
         any_class = _any_of(_free(probe, said, elsewhere), generator)
