@@ -52,7 +52,6 @@ from workbench.instruments.probing.scoring import (
     CONTROLS,
     Questions,
     Scores,
-    asked_of,
     gain,
     majority,
     score_place,
@@ -180,7 +179,7 @@ def probe_states(
     splits = {seed: split(groups, seed) for seed in seeds}
     questions = Questions(targets, groups, splits, tuple(alphas))
     result = _empty(states, targets, seeds, tuple(compared or ()))
-    right, of_majority = majority(questions)
+    right, of_majority, asked_of = majority(questions)
     result["baseline_accuracy"].loc[{dims.BASELINE: MAJORITY}] = right[:, None, None, None]
     right_of: dict[tuple[str | None, tuple[int, ...]], np.ndarray] = {(MAJORITY, ()): of_majority}
     jobs = [
@@ -197,7 +196,7 @@ def probe_states(
             on_progress(done / len(jobs))
     complete = int(done == len(jobs))
     if complete:
-        _enter_gains(result, right_of, asked_of(questions), groups)
+        _enter_gains(result, right_of, asked_of, groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
     return result.assign_attrs(_about(groups), complete=complete)
 

@@ -101,24 +101,19 @@ def _written(trace: xr.DataTree, windows: np.ndarray) -> xr.Dataset:
     """Summarise how much of S at the end of each sleep its own passes wrote."""
     procedures = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     conventions = xr.IndexVariable(dims.CONVENTION, list(CONVENTIONS))
-    found: dict[str, list[xr.DataArray]] = {"written": [], "carried": []}
+    alone, shares = {dims.WINDOW: 0, dims.SOURCE_WINDOW: 0}, ["share", "carried_share"]
+    found = []
     for position, window in zip(np.flatnonzero(asleep_of(trace)), windows, strict=True):
         # from the state carried in, as the replay has it
         both = (trace.isel({dims.WINDOW: [position]}), replayed(trace, window=int(window)))
-        alone = {dims.WINDOW: 0, dims.SOURCE_WINDOW: 0}
-        norms = [
-            [contribution_norms(one, convention=c).isel(alone, drop=True) for c in CONVENTIONS]
-            for one in both
+        each = [
+            [contribution_norms(one, convention=c)[shares] for c in CONVENTIONS] for one in both
         ]
-        for name, variable in (("written", "share"), ("carried", "carried_share")):
-            parts = [
-                xr.concat([one[variable] for one in each], conventions, join="exact")
-                for each in norms
-            ]
-            found[name].append(xr.concat(parts, procedures, join="exact"))
-    along = xr.IndexVariable(dims.WINDOW, windows)
-    joined = {name: xr.concat(parts, along, join="exact") for name, parts in found.items()}
-    return xr.merge(_against_replay(name, values) for name, values in joined.items())
+        parts = [xr.concat(of, conventions, join="exact").isel(alone, drop=True) for of in each]
+        found.append(xr.concat(parts, procedures, join="exact"))
+    joined = xr.concat(found, xr.IndexVariable(dims.WINDOW, windows), join="exact")
+    names = {"written": "share", "carried": "carried_share"}
+    return xr.merge(_against_replay(name, joined[of]) for name, of in names.items())
 
 
 def _retrieved(trace: xr.DataTree, windows: np.ndarray) -> list[xr.Dataset]:

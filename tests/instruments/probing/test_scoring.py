@@ -9,7 +9,6 @@ from workbench.instruments.probing.scoring import (
     KINDS,
     SHUFFLED,
     Questions,
-    asked_of,
     control_labels,
     gain,
     majority,
@@ -61,10 +60,10 @@ def test_the_majority_is_that_of_the_training_fold_by_item(target):
     labels = [[0, 1], [0, 1], [1, 1], [0, 0], [1, 0], [0, -1]]
     folds = Folds(np.arange(3), np.array([3]), np.array([4, 5]))
     questions = Questions([target(labels)], np.arange(6), {0: folds}, (1.0,))
-    accuracy, right_of = majority(questions)
+    accuracy, right_of, asked_of = majority(questions)
     np.testing.assert_allclose(accuracy, [[1 / 3]])  # 0, 1 said of (1, 0) and (0, -)
     np.testing.assert_array_equal(right_of, [[0, 0, 0, 0, 0, 1]])
-    np.testing.assert_array_equal(asked_of(questions), [[0, 0, 0, 0, 2, 1]])
+    np.testing.assert_array_equal(asked_of, [[0, 0, 0, 0, 2, 1]])
 
 
 def test_a_gain_is_paired_by_example():

@@ -153,29 +153,23 @@ def control_labels(
     return made
 
 
-def asked_of(questions: Questions) -> np.ndarray:
-    """Return how many items each example is asked about in test folds, ``[target, example]``."""
-    times = np.zeros(len(questions.groups))
-    for folds in questions.splits.values():
-        times[folds.test] += 1
-    return np.stack([(t.labels >= 0).sum(axis=1) * times for t in questions.targets])
-
-
-def majority(questions: Questions) -> tuple[np.ndarray, np.ndarray]:
+def majority(questions: Questions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what each item's commonest class in training gets right on the test folds.
 
-    Result: accuracy ``[seed, target]``, and `Scores.right_of` ``[target, example]``.
+    Result: accuracy ``[seed, target]``; `Scores.right_of`, and how many items each example is asked
+    about there, ``[target, example]``.
     """
     accuracy = np.empty((len(questions.splits), len(questions.targets)))
-    right_of = np.zeros((len(questions.targets), len(questions.groups)))
+    right_of, asked_of = np.zeros((2, len(questions.targets), len(questions.groups)))
     for s, folds in enumerate(questions.splits.values()):
         for t, target in enumerate(questions.targets):
             train, test = target.labels[folds.train], target.labels[folds.test]
             counts = (train[:, :, None] == np.arange(len(target.classes))).sum(axis=0)
-            right = test == counts.argmax(axis=-1)
-            accuracy[s, t] = right.sum() / (test >= 0).sum()
+            right, asked = test == counts.argmax(axis=-1), test >= 0
+            accuracy[s, t] = right.sum() / asked.sum()
             right_of[t, folds.test] += right.sum(axis=1)
-    return accuracy, right_of
+            asked_of[t, folds.test] += asked.sum(axis=1)
+    return accuracy, right_of, asked_of
 
 
 def gain(
