@@ -22,6 +22,7 @@ from workbench.instruments.boundaries import (
 )
 from workbench.instruments.interventions import OTHER, ablation_effects
 from workbench.instruments.lens import lens, lens_of
+from workbench.instruments.patching.components import whole
 from workbench.instruments.patching.effects import ablations_by_difficulty
 from workbench.instruments.patching.pairs import change_one
 from workbench.instruments.privacy import answers_after, text_targets
@@ -148,7 +149,7 @@ def test_the_lens_wakes_for_all_that_is_left(tiny_model):
 def test_a_changed_memory_is_scored_by_the_answers_still_to_come(tiny_model, method, function):
     model, batch = tiny_model(), text()
     found = ablation_effects(model, batch, SLEEP, methods=[method]).isel(procedure=0, component=0)
-    whole = log_prob(plain(model, batch)[0], batch)
+    intact = log_prob(plain(model, batch)[0], batch)
     for row, n in PLACES:
         expected = log_prob(plain(model, batch, change=(row // 2, n, function))[0], batch)
         earlier = np.arange(WINDOWS) <= row // 2
@@ -157,22 +158,16 @@ def test_a_changed_memory_is_scored_by_the_answers_still_to_come(tiny_model, met
             here["log_prob"], np.where(earlier, np.nan, expected), atol=1e-12
         )
         np.testing.assert_allclose(
-            here["intact_log_prob"], np.where(earlier, np.nan, whole), atol=1e-12
+            here["intact_log_prob"], np.where(earlier, np.nan, intact), atol=1e-12
         )
     summary = ablations_by_difficulty(found.expand_dims(("procedure", "component")))
     assert summary["asked"].values.ravel().tolist() == [9, 6, 3]
     of_one = change_one(
-        model, batch, SLEEP, example=2, boundary=(3, 1), part=_whole(), method=method
+        model, batch, SLEEP, example=2, boundary=(3, 1), part=whole(), method=method
     )
     many = found.sel(window=3, sleep_pass=1).isel(example=2)
     one = of_one["logit_diff"].sel(control="changed")
     np.testing.assert_allclose(one, many["logit_diff"].sel(control="ablation"), atol=1e-6)
-
-
-def _whole():
-    from workbench.instruments.patching.components import whole
-
-    return whole()
 
 
 def logit_difference(logits, batch, query, found):
@@ -189,7 +184,7 @@ def test_attributions_divide_what_the_loop_says(tiny_model):
     against = (batch.tokens[:, query * LENGTH + 2] + 1) % 7
     options = {"query": query, "against": against, "method": "shapley values"}
     start = read_boundaries(model, batch, SLEEP)[3, 1]
-    whole = logit_difference(plain(model, batch)[0], batch, query, against)
+    full = logit_difference(plain(model, batch)[0], batch, query, against)
     woken = plain(model, batch)[1][3, 0]
     lost = {
         "state": (attribute_state(model, batch, SLEEP, start, baseline="zero", **options),
@@ -201,10 +196,10 @@ def test_attributions_divide_what_the_loop_says(tiny_model):
     }  # fmt: skip
     for found, changed in lost.values():
         ends = logit_difference(plain(model, batch, **changed)[0], batch, query, against)
-        np.testing.assert_allclose(found["logit_diff"], whole, atol=1e-12)
+        np.testing.assert_allclose(found["logit_diff"], full, atol=1e-12)
         np.testing.assert_allclose(found["logit_diff_at_baseline"], ends, atol=1e-12)
         total = found["attribution"].sum([d for d in found["attribution"].dims if d != "example"])
-        np.testing.assert_allclose(total, whole - ends, atol=1e-9)
+        np.testing.assert_allclose(total, full - ends, atol=1e-9)
     assert lost["tokens"][0]["attribution"].sizes["window"] == query
 
 

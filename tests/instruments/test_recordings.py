@@ -1,12 +1,10 @@
-"""The instruments that need a trace alone, on recordings of trained and of tiny models."""
+"""What all instruments that need a trace alone share, and recordings of tiny models of every kind."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-import torch
 
-import workbench
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
@@ -17,42 +15,7 @@ from workbench.instruments.readout import readout
 from workbench.instruments.recorded import HEADS
 from workbench.instruments.retention import pass_retention, retention
 from workbench.instruments.spectra import spectra
-from workbench.tasks.base import EVALUATION, batch_generator
 from workbench.trace import record
-
-
-@pytest.fixture(scope="module", params=["depo-n8-any", "depo-n8-w2-any"])
-def recording(request):
-    """Return a maker of traces of one bundled model: ``recording(N)``."""
-    checkpoint = workbench.load(request.param)
-    batch = checkpoint.task.sample(6, batch_generator(0, 0, EVALUATION))
-    kept = {}
-
-    def make(passes, keep=("states", "writes")):
-        if (passes, keep) not in kept:
-            with torch.no_grad():
-                kept[passes, keep] = record(
-                    checkpoint.model, batch, checkpoint.sleep.with_passes(passes), keep=keep
-                )
-        return kept[passes, keep]
-
-    return make
-
-
-@pytest.mark.slow
-def test_the_rest_runs_and_stays_in_bounds(recording):
-    trace = recording(3)
-    ranks = spectra(trace)["effective_rank"]
-    assert 1 <= float(ranks.min()) and float(ranks.max()) <= 16
-    for found in (retention(trace), pass_retention(trace)):
-        kept = found["retention"]
-        assert 0 <= float(kept.min()) and float(kept.max()) <= 1 + 1e-6
-    asked = readout(trace, source_window=0)
-    own = asked["accuracy"].sel(window=0, sleep_pass=3).mean()
-    assert own > asked["chance"].mean()
-    away = convergence(trace, fixed_point=recording(6))["distance"]
-    assert float(away.sel(window=0, sleep_pass=3).mean()) < 1
-
 
 readout_of_1 = partial(readout, source_window=1)
 

@@ -105,14 +105,3 @@ def test_a_trace_is_valid_with_what_is_attached(small_trace):
     small_trace["spectra"] = xr.DataTree(xr.Dataset({"effective_rank": ("example", [1.0, 2, 3])}))
     small_trace["probes/successor"] = xr.DataTree(xr.Dataset({"accuracy": ("seed", [0.5])}))
     validate_trace(small_trace)
-
-
-def test_other_examples_cannot_be_attached(small_trace):
-    other = xr.Dataset({"x": ("example", [1.0])}, coords={"example": [7]})
-    with pytest.raises(ValueError, match="align"):
-        small_trace["spectra"] = xr.DataTree(other)
-
-
-def test_windows_of_one_pass_end_early(small_trace):
-    awake = small_trace["states"]["norm"].isel(window=2)
-    assert np.isnan(awake.sel(sleep_pass=2)).all() and not np.isnan(awake.sel(sleep_pass=1)).any()
