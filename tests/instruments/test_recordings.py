@@ -1,4 +1,4 @@
-"""What all instruments that need a trace alone share, and recordings of tiny models of every kind."""
+"""What instruments that need a trace alone share, and recordings of tiny models of every kind."""
 
 from functools import partial
 
