@@ -66,8 +66,7 @@ def root_attributes(
             f"text for {', '.join(GIVEN[1:])}, and a whole number for seed",
             "take it from origin_of(checkpoint, seed=...)",
         )
-    given: dict[str, str | int] = dict.fromkeys(GIVEN[1:], "")
-    given["seed"] = -1
+    given: dict[str, str | int] = {**dict.fromkeys(GIVEN[1:], ""), "seed": -1}
     if task is not None:
         given["task"] = task.name
         config = {"name": task.name} if task.config is None else task.config.model_dump(mode="json")

@@ -231,7 +231,11 @@ class _Part:
             for index, layer in enumerate(self.layers):
                 self._keep_writes((window, number - 1, index), layer, states[layer], run)
         for block, features in run.residual.items():
-            self._keep_residual(window, number - 1, block, features)
+            if "residual" not in self.arrays:
+                sizes = {"layer": self.model.depth, "channel": features.shape[-1]}
+                self._make("hidden", "residual", **sizes)
+            part = self.arrays["residual"][:, window, number - 1, block, : features.shape[1]]
+            part[:] = to_numpy(features)
 
     def _keep_state(self, window: int, number: int, states: Mapping[int, Tensor]) -> None:
         for index, layer in enumerate(self.layers):
@@ -258,13 +262,6 @@ class _Part:
             if values is not None:
                 by_head = to_numpy(values).swapaxes(1, 2)  # (example, gdn_head, token[, .])
                 arrays[name][:, window, number, index, :, :tokens] = by_head
-
-    def _keep_residual(self, window: int, number: int, block: int, features: Tensor) -> None:
-        if "residual" not in self.arrays:
-            channels = features.shape[-1]
-            self._make("hidden", "residual", layer=self.model.depth, channel=channels)
-        tokens = features.shape[1]
-        self.arrays["residual"][:, window, number, block, :tokens] = to_numpy(features)
 
     def _keep_answers(self, window: int, number: int, memory: Memory) -> None:
         row = self.rows[window]

@@ -83,27 +83,17 @@ class WatchedModel:
             result, memory = self._model.blocks(
                 entering, given, first=i, last=i + 1, output=wanted, **options
             )
-            self._note(i, entering, given, options.get("valid"), result, memory)
+            # a pass goes up the stack: a block that is not higher than the last begins a new pass
+            if not self._passes or i <= self._passes[-1].newest:
+                self._passes.append(WatchedPass())
+            this = self._passes[-1]
+            this.newest = i
+            if i in memory.fast_weights:
+                left = memory.fast_weights[i]
+                this.entered[i] = Entered(entering, given, options.get("valid"), left)
+            if self._residual and result is not None:
+                this.residual[i] = result
         return (result if output else None), memory
-
-    def _note(
-        self,
-        block: int,
-        entering: Tensor,
-        given: Memory,
-        valid: Tensor | None,
-        result: Tensor | None,
-        after: Memory,
-    ) -> None:
-        # a pass goes up the stack: a block that is not higher than the last begins a new pass
-        if not self._passes or block <= self._passes[-1].newest:
-            self._passes.append(WatchedPass())
-        this = self._passes[-1]
-        this.newest = block
-        if block in after.fast_weights:
-            this.entered[block] = Entered(entering, given, valid, after.fast_weights[block])
-        if self._residual and result is not None:
-            this.residual[block] = result
 
 
 def writes_of(model: Any, watched: WatchedPass, layer: int, kept: Tensor) -> Writes | None:
