@@ -9,7 +9,7 @@ import xarray as xr
 from workbench import dims
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.controls import EMBEDDINGS, INPUT, MAJORITY, QUADRATIC, REPLAY, UNTRAINED
+from workbench.instruments.controls import EMBEDDINGS, INPUT, MAJORITY, QUADRATIC, REPLAY
 from workbench.instruments.probes import BASELINES, probe, probe_states
 from workbench.instruments.probing.features import said, with_pairs
 from workbench.instruments.probing.folds import groups_of
@@ -260,10 +260,3 @@ def test_a_model_is_read_and_compared(tiny_model):
         assert replay[name].sel(sleep_pass=2).notnull().all()
         rest = found[name].sel(baseline=[b for b in BASELINES if b != REPLAY])
         assert rest.notnull().all()
-    some = probe(model, batch, sleep, targets, seeds=(0, 1), baselines=(UNTRAINED, EMBEDDINGS))
-    np.testing.assert_array_equal(some.baseline, [MAJORITY, EMBEDDINGS, UNTRAINED])
-    xr.testing.assert_allclose(
-        some.baseline_accuracy, found.baseline_accuracy.sel(baseline=some.baseline)
-    )
-    with pytest.raises(WorkbenchError, match="baseline 'zero'; expected one of majority"):
-        probe(model, batch, sleep, targets, baselines=("zero",))

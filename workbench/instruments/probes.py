@@ -56,7 +56,7 @@ from workbench.instruments.probing.scoring import (
     majority,
     score_place,
 )
-from workbench.instruments.recorded import check_choice, nothing_found
+from workbench.instruments.recorded import nothing_found
 from workbench.sleep import SleepingModel
 from workbench.tasks.targets import ProbeTarget
 
@@ -84,41 +84,31 @@ def probe(
     sleep: SleepConfig,
     targets: Sequence[ProbeTarget],
     *,
-    baselines: Sequence[str] = BASELINES,
     untrained_model: SleepingModel | None = None,
     **options: Any,
 ) -> xr.Dataset:
     """Read a batch and probe S for every target at every place of every window slept on.
 
-    - baselines: some of `BASELINES`; "majority" costs nothing and is always there.
     - untrained_model: untrained weights; None makes them from the model's configuration, others for
       each split.
     - **options: seeds, regularisations, workers, progress and stop, as `probe_states` has them.
 
-    Result: as `probe_states`, with the baselines asked for. "frozen replay" is NaN up to pass 1,
-    where it is the sleep itself.
+    Result: as `probe_states`, with `BASELINES`. "frozen replay" is NaN up to pass 1, where it is
+    the sleep itself.
 
-    Raises WorkbenchError: an unknown baseline, or as `fast_weights` and `probe_states`.
+    Raises WorkbenchError: as `fast_weights`, `replayed_weights` and `probe_states`.
     """
-    for baseline in baselines:
-        check_choice("baseline", baseline, BASELINES)
-    states = fast_weights(model, batch, sleep)
-    compared: dict[str, Others] = {}
-    if EMBEDDINGS in baselines:
-        compared[EMBEDDINGS] = partial(embeddings, model, batch, sleep)
-    if INPUT in baselines:
-        compared[INPUT] = partial(said, batch, sleep, targets)
-    if QUADRATIC in baselines:
-        compared[QUADRATIC] = lambda window: with_pairs(said(batch, sleep, targets, window))
-    if REPLAY in baselines:
-        replay = replayed_weights(model, batch, sleep)
-        compared[REPLAY] = replay.where(replay[dims.SLEEP_PASS] > 1)  # before, it is the sleep
-    fresh: list[SleepingModel] = []
-    if UNTRAINED in baselines:
-        count = min(len(options.get("seeds", SEEDS)), MOST_UNTRAINED)
-        others = (untrained(model, seed=OTHER_SEED + i) for i in range(count))
-        fresh = [untrained_model] if untrained_model else list(others)
-        compared[UNTRAINED] = [fast_weights(other, batch, sleep) for other in fresh]
+    states, replay = (read(model, batch, sleep) for read in (fast_weights, replayed_weights))
+    count = min(len(options.get("seeds", SEEDS)), MOST_UNTRAINED)
+    fresh: list[SleepingModel] = [untrained_model] if untrained_model else []
+    fresh = fresh or [untrained(model, seed=OTHER_SEED + i) for i in range(count)]
+    compared: dict[str, Others] = {
+        EMBEDDINGS: partial(embeddings, model, batch, sleep),
+        INPUT: partial(said, batch, sleep, targets),
+        QUADRATIC: lambda window: with_pairs(said(batch, sleep, targets, window)),
+        REPLAY: replay.where(replay[dims.SLEEP_PASS] > 1),  # before, it is the sleep
+        UNTRAINED: [fast_weights(other, batch, sleep) for other in fresh],
+    }
     groups = groups_of(batch, sleep, targets)
     found = probe_states(states, targets, groups, compared=compared, **options)
     return found.assign_attrs(untrained_models=len(fresh))

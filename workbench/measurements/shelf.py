@@ -80,23 +80,16 @@ class Own:
         return self.folder / RESULT
 
 
-def own_measurements(
-    root: Path | None, *, kinds: tuple[str, ...] = (), checkpoint: str = ""
-) -> list[Own]:
+def own_measurements(root: Path | None, *, kinds: tuple[str, ...] = ()) -> list[Own]:
     """Return the measurements of a folder of runs, newest first; none if `root` is None.
 
-    Empty `kinds` means all kinds, and `checkpoint` "" all checkpoints.
+    Empty `kinds` means all kinds.
     """
     home = root / FOLDER if root is not None else None
     if home is None or not home.is_dir():
         return []
-    found = [
-        one
-        for one in map(_own, home.iterdir())
-        if one is not None
-        and (not kinds or one.kind in kinds)
-        and (not checkpoint or checkpoint_name(one.checkpoint) == checkpoint)
-    ]
+    every = (_own(folder) for folder in home.iterdir())
+    found = [one for one in every if one is not None and (not kinds or one.kind in kinds)]
     return sorted(found, key=lambda one: (-one.since, one.key))
 
 
