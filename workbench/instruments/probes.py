@@ -172,11 +172,9 @@ def probe_states(
     right, of_majority, asked_of = majority(questions)
     result["baseline_accuracy"].loc[{dims.BASELINE: MAJORITY}] = right[:, None, None, None]
     right_of: dict[tuple[str | None, tuple[int, ...]], np.ndarray] = {(MAJORITY, ()): of_majority}
-    jobs = [
-        job
-        for name, others in {None: states, **(compared or {})}.items()
-        for job in _jobs(name, others, states, seeds)
-    ]
+    jobs = _jobs(None, states, states, seeds)
+    for name, others in (compared or {}).items():
+        jobs += _jobs(name, others, states, seeds)
     done, probed = 0, _side_by_side(jobs, questions, controls, workers, stop)
     for done, (job, scores) in enumerate(probed, 1):
         key = job.baseline, job.place

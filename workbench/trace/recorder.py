@@ -138,7 +138,8 @@ def joined(parts: Sequence[xr.DataTree]) -> xr.DataTree:
     options |= {"join": "exact", "combine_attrs": "override"}
     whole = {}
     for path in ("/", *parts[0].children):
-        pieces = [part[path].to_dataset(inherit=False) for part in parts]
+        nodes = (part if path == "/" else part.children[path] for part in parts)
+        pieces = [node.to_dataset(inherit=False) for node in nodes]
         whole[path] = xr.concat(pieces, dims.EXAMPLE, **options)
     return xr.DataTree.from_dict(whole)
 
