@@ -9,7 +9,7 @@ from solutions import solved
 import workbench
 from sleep_course import writers
 from sleep_course.exercises import writers as checks
-from workbench.instruments.linear import Written, forward, layers_of
+from workbench.instruments.linear import forward, layers_of
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.retention import retention
 
