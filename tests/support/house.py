@@ -38,6 +38,7 @@ FLOORS = (
     ),
     ("sleep_kernels",),
     ("workbench.model",),
+    ("workbench.backbones",),
     ("workbench.sleep",),
     ("workbench.tasks",),
     ("workbench.training",),

@@ -103,17 +103,11 @@ class Attention(nn.Module):
         if self.backend == "flash":
             attended = _flash(q, k, values, window, masked)
         else:
-            bound = window if window is not None and window < total else None
-            mask = None
-            if masked or bound is not None or total != tokens:
-                mask = _attention_mask(tokens, total, bound, x.device)
-                if masked:  # a padded query sees itself, or its softmax would be 0 / 0
-                    mask = mask & known[:, None, None, :]
-                    mask = mask | _diagonal(tokens, total, x.device)
+            mask = attention_mask(tokens, known, window, masked=masked)
             short = tokens <= SHORT and x.device.type == "cpu"
             if mask is None and short and torch.compiler.is_compiling():
                 scores = q @ k.mT * split[-1] ** -0.5
-                beyond = ~_attention_mask(tokens, total, None, x.device)
+                beyond = ~_within(tokens, total, None, x.device)
                 attended = scores.masked_fill(beyond, -torch.inf).softmax(-1) @ values
             else:
                 attended = F.scaled_dot_product_attention(
@@ -156,8 +150,27 @@ def _rotation(
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
+def attention_mask(
+    tokens: int, known: Tensor, window: int | None, *, masked: bool
+) -> Tensor | None:
+    """Return what the newest `tokens` tokens attend to: bool, or None where that is all before.
+
+    `known`: bool ``[batch, cached + token]``, False where a token is padding; read if `masked`.
+    `window`: attention reaches at most this many newest tokens.
+    """
+    total = known.shape[1]
+    bound = window if window is not None and window < total else None
+    if not masked and bound is None and total == tokens:
+        return None
+    mask = _within(tokens, total, bound, known.device)
+    if masked:  # a padded query sees itself, or its softmax would be 0 / 0
+        mask = mask & known[:, None, None, :]
+        mask = mask | _diagonal(tokens, total, known.device)
+    return mask
+
+
 @cache
-def _attention_mask(tokens: int, total: int, window: int | None, device: torch.device) -> Tensor:
+def _within(tokens: int, total: int, window: int | None, device: torch.device) -> Tensor:
     """Return bool ``[token, cached + token]``: causal, within the newest `window` tokens."""
     with torch.inference_mode(False):
         seen_from = torch.arange(total - tokens, total, device=device)[:, None]

@@ -1,0 +1,39 @@
+"""A fast-weight layer put between the blocks of a pretrained model, which it leaves as it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from workbench.config import ModelConfig
+from workbench.model.fast_weights import FastWeights, Mixed, Writes
+
+
+class Inserted(nn.Module):
+    """A residual block of one of our mixers without an MLP: ``h + FastWeights(RMSNorm(h))``.
+
+    Its output projection is zero at first, so that the model computes what it did before. The Jet
+    layers added to Ouro (arXiv 2605.26099) are such blocks; how theirs begin is not published.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.mixer = FastWeights(config, config.layers[0])
+        for module in self.mixer.modules():
+            if isinstance(module, nn.Linear):
+                std = module.in_features**-0.5
+                nn.init.normal_(module.weight, std=std, generator=generator)
+        self.mixer.initialise(generator)
+        nn.init.zeros_(self.mixer.out.weight)
+
+    def forward(
+        self, hidden: Tensor, state: Tensor, tail: Tensor | None, valid: Tensor | None, output: bool
+    ) -> Mixed:
+        """Write the tokens into S, and add what is read to the features."""
+        mixed = self.mixer(self.norm(hidden), state, tail, valid, output)
+        return mixed if mixed.output is None else mixed._replace(output=hidden + mixed.output)
+
+    def writes(self, hidden: Tensor, tail: Tensor | None, valid: Tensor | None) -> Writes:
+        """Return what each token writes."""
+        return self.mixer.writes(self.norm(hidden), tail, valid)
