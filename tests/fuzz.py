@@ -31,6 +31,7 @@ from typing import Any
 
 from damage import FILE_CHANGES, TEXT_CHANGES, Change, change_toml
 from tiny import tiny_toml
+from tiny_backbones import headers_of, make_gguf, make_pretrained
 
 from workbench.errors import WorkbenchError
 from workbench.paths import data_folder
@@ -347,8 +348,7 @@ def make_corpus(folder: Path) -> Path:
     lines = [json.dumps({"name": f"{n}.py", "text": "import Rome\n" * 9}) + "\n" for n in range(2)]
     path = folder / "python.jsonl"
     path.write_text("".join(lines))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.with_suffix(".sha256").write_text(digest)
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
     return path
 
 
@@ -381,10 +381,12 @@ KINDS: dict[str, Kind] = {
     "resume point": Kind(make_resume_point, read_resume_point, FILE_CHANGES, protected=True),
     "session": Kind(make_session, read_session, FILE_CHANGES, protected=True),
     "trace": Kind(make_trace, read_trace, FILE_CHANGES, protected=True),
+    "pretrained model": Kind(make_pretrained, lambda p: Reading(headers_of(p)), FILE_CHANGES),
     "home entry": Kind(make_entry, read_home_entry, (*TEXT_CHANGES, change_toml)),
 }
-if find_spec("tokenizers"):
+if find_spec("gguf"):  # the extra `hf`
     KINDS["tokenizer"] = Kind(make_tokenizer, read_tokenizer, TEXT_CHANGES)
+    KINDS["GGUF file"] = Kind(make_gguf, lambda path: Reading(headers_of(path)), FILE_CHANGES)
 
 
 # --- the loop -------------------------------------------------------------------------------------

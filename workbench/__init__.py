@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from workbench.tasks import task
     from workbench.theatre.notebook import show as theatre
     from workbench.trace import record
-    from workbench.training.checkpoints import load_checkpoint as load
+    from workbench.training.checkpoints import load
 
 __all__ = ["load", "read", "record", "task", "theatre"]
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "load": ("workbench.training.checkpoints", "load_checkpoint"),
+    "load": ("workbench.training.checkpoints", "load"),
     "task": ("workbench.tasks", "task"),
     "read": ("workbench.sleep", "read"),
     "record": ("workbench.trace", "record"),

