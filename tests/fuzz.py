@@ -240,9 +240,9 @@ def read_config(path: Path) -> Reading:
 
 def make_tokenizer(folder: Path) -> Path:
     """Train and write a tokenizer."""
-    from tiny_tokenizer import trained
+    from tiny import trained_tokenizer
 
-    return Path(trained(folder / "tokenizer.json"))
+    return Path(trained_tokenizer(folder / "tokenizer.json"))
 
 
 def read_tokenizer(path: Path) -> Reading:

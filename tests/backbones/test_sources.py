@@ -8,9 +8,9 @@ import types
 
 import numpy as np
 import pytest
-import tiny_tokenizer
 import torch
 from house import sources
+from tiny import trained_tokenizer
 from tiny_backbones import configured
 
 import workbench
@@ -29,7 +29,7 @@ def whole(tiny_base, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     base = tiny_base("llama", 420)
     base.save_pretrained(folder, max_shard_size="30kB")
-    tiny_tokenizer.trained(folder / "tokenizer.json")
+    trained_tokenizer(folder / "tokenizer.json")
     (folder / "README.md").write_text(CARD)
     assert len(list(folder.glob("model-*.safetensors"))) > 1
     return folder, base

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from tiny_tokenizer import trained
+from tiny import trained_tokenizer
 
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
@@ -23,7 +23,7 @@ def file(tmp_path_factory):
     plain = task("text")
     batch = plain.sample(40, batch_generator(3, 0))
     texts = [plain.typed(batch, n)[0] for n in range(40)]
-    return trained(tmp_path_factory.mktemp("tokenizers") / "bpe.json", texts=texts)
+    return trained_tokenizer(tmp_path_factory.mktemp("tokenizers") / "bpe.json", texts=texts)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,6 @@ def test_a_model_reads_it_and_is_measured_per_character(made, tiny_model):
 
 def test_a_tokenizer_that_changes_text_is_refused(tmp_path):
     with pytest.raises(WorkbenchError, match="gives a text back as it was"):
-        task("text", tokenizer=trained(tmp_path / "lower.json", lower=True))
+        task("text", tokenizer=trained_tokenizer(tmp_path / "lower.json", lower=True))
     with pytest.raises(WorkbenchError, match=r"none\.json"):
         task("text", tokenizer=str(tmp_path / "none.json"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_tokenizer import trained
+from tiny import trained_tokenizer
 
 from workbench.errors import WorkbenchError
 from workbench.tasks import batch_generator, task
@@ -28,8 +28,8 @@ SETTINGS = {
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizers")
     return {
-        "whole": trained(folder / "whole.json"),
-        "digits": trained(folder / "digits.json", digits=True),
+        "whole": trained_tokenizer(folder / "whole.json"),
+        "digits": trained_tokenizer(folder / "digits.json", digits=True),
     }
 
 
@@ -108,9 +108,9 @@ def test_wrong_tokenizers_are_one_line(tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text("{}")
     refused(broken, "is not a tokenizer")
-    sound = json.loads(Path(trained(tmp_path / "far.json")).read_text())
+    sound = json.loads(Path(trained_tokenizer(tmp_path / "far.json")).read_text())
     sound["model"]["vocab"]["zzz"] = 10**9
     (tmp_path / "far.json").write_text(json.dumps(sound))
     refused(tmp_path / "far.json", "numbers a token 1,000,000,000")
-    refused(trained(tmp_path / "lower.json", lower=True), "gives a text back")
+    refused(trained_tokenizer(tmp_path / "lower.json", lower=True), "gives a text back")
     refused(tmp_path / "x.json", "splits numbers", answer="digits")
