@@ -107,6 +107,12 @@ def another(folder, **changes):
         (lambda f: (f / "tokenizer.json").write_text("{}"), r"no tokenizer that can be read \("),
         (lambda f: another(f, model_type="gpt2"), r"the architecture 'gpt2'; expected one of qwen"),
         (lambda f: another(f, model_type=None), r"names no model_type"),
+        (lambda f: (f / "adapter_config.json").write_text("{}"), r"tiny names weights elsewhere"),
+        (lambda f: another(f, transformers_weights="x"), r"tiny names weights elsewhere"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"x"),
+            r"model\.safetensors cannot be rea",
+        ),
         (
             lambda f: (f / "model.safetensors.index.json").write_text("[]"),
             r"lists no files of weights",
@@ -137,6 +143,30 @@ def test_a_weight_that_no_shard_has_is_named(folder):
     another(folder, num_hidden_layers=5)
     with pytest.raises(WorkbenchError, match=r"lacks model\.layers\.4\.\S+ and 8 more weights"):
         workbench.load(folder)
+
+
+def test_weights_beyond_the_configuration_are_named(folder):
+    another(folder, num_hidden_layers=2)
+    with pytest.raises(WorkbenchError, match=r"also has model\.layers\.2\.\S+ and 17 more weights"):
+        workbench.load(folder)
+
+
+def test_weights_that_are_not_finite_are_refused(whole, folder):
+    from safetensors.torch import load_file, save_file
+
+    path = sorted(folder.glob("model-*.safetensors"))[0]
+    weights = load_file(path)
+    next(iter(weights.values()))[0] = torch.nan
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(WorkbenchError, match="has NaN or infinite values in model"):
+        workbench.load(folder)
+
+
+def test_a_configuration_that_no_model_has_is_one_line(folder):
+    another(folder, num_hidden_layers="x")
+    with pytest.raises(WorkbenchError, match="tiny cannot be loaded \\(") as refused:
+        workbench.load(folder)
+    assert "\n" not in str(refused.value)
 
 
 def test_the_command_line_prints_it_and_ends_with_2(whole, capsys):

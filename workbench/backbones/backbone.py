@@ -249,15 +249,21 @@ def insert(
     `heads` and `dim` (of keys and values alike) are those of the base's attention unless given.
     The result computes what the base does until the new layers are trained.
     """
+    if len(set(after)) < len(after):
+        raise WorkbenchError(
+            f"after = {after}, with a block twice", "each block once", "leave out the repetition"
+        )
     config, weight = base.config, base.model.embed_tokens.weight
+    theirs = config.num_attention_heads
+    size = dim or getattr(config, "head_dim", None) or config.hidden_size // theirs
     ours = ModelConfig(
         vocabulary=config.vocab_size,
         width=config.hidden_size,
         layers=(kind,),
         attention_heads=1,
-        gdn_heads=heads or config.num_attention_heads,
-        key_dim=dim or config.hidden_size // config.num_attention_heads,
-        value_dim=dim or config.hidden_size // config.num_attention_heads,
+        gdn_heads=heads or theirs,
+        key_dim=size,
+        value_dim=size,
         norm_eps=config.rms_norm_eps,
     )
     generator = torch.Generator().manual_seed(seed)

@@ -18,6 +18,7 @@ from workbench.backbones.sources import (
     Source,
     find_source,
     from_hub,
+    is_left_out,
     needs_extra,
     read_config,
     shards_of,
@@ -74,30 +75,45 @@ def _weights(source: Source, dtype: torch.dtype) -> Any:
     """Read the weights into a model of transformers; refuse it if any are missing."""
     try:
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
     except ImportError:
         raise needs_extra(f"{source.named} without the package transformers") from None
     # never pickled weights
     given = {"use_safetensors": True} if source.file is None else {"gguf_file": source.file}
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # what its report says is an error of one line here
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             source.folder,
             dtype=dtype,
             attn_implementation="sdpa",
             local_files_only=True,
+            trust_remote_code=False,
             output_loading_info=True,
             **given,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+    except Exception as error:  # a wrong configuration fails anywhere in their code
         line = " ".join(str(error).split())[:200]
         raise WorkbenchError(
             f"{source.named} cannot be loaded ({line})",
             "weights and configuration of one model",
             "fetch it again",
         ) from None
-    if missing := sorted(info["missing_keys"]):
-        raise WorkbenchError(
-            f"{source.named} lacks {missing[0]} and {len(missing) - 1} more weights",
-            "all weights of the configured model",
-            "fetch it again",
-        )
+    finally:
+        logging.set_verbosity(verbosity)
+    left_over = sorted(name for name in info["unexpected_keys"] if not is_left_out(name))
+    for verb, names in (("lacks", sorted(info["missing_keys"])), ("also has", left_over)):
+        if names:
+            raise WorkbenchError(
+                f"{source.named} {verb} {names[0]} and {len(names) - 1} more weights",
+                "exactly the weights of the configured model",
+                "fetch it again",
+            )
+    for name, weight in model.state_dict().items():
+        if not torch.isfinite(weight).all():
+            raise WorkbenchError(
+                f"{source.named} has NaN or infinite values in {name}",
+                f"numbers that are finite in {dtype}",
+                "fetch it again; a float16 that overflows fits in dtype='bfloat16'",
+            )
     return model

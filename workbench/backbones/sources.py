@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from workbench.errors import WorkbenchError
-from workbench.files import open_regular, parse_json, read_json, read_text
+from workbench.files import open_regular, parse_json, read_bytes, read_json
 from workbench.limits import in_words
 from workbench.paths import models_folder
 from workbench.terminal import printable
@@ -23,10 +23,11 @@ CONFIG: Final = "config.json"
 INDEX: Final = "model.safetensors.index.json"
 ONE: Final = "model.safetensors"
 TOKENIZER: Final = "tokenizer.json"
+ADAPTER: Final = "adapter_config.json"
 CARD: Final = "README.md"
 OURS: Final = "provenance.json"
 """What a checkpoint of the workbench has in addition."""
-SMALL: Final = (CONFIG, INDEX, TOKENIZER, CARD, "LICENSE*", "generation_config.json")
+SMALL: Final = (CONFIG, INDEX, TOKENIZER, CARD, ADAPTER, "LICENSE*", "generation_config.json")
 """What is fetched before the weights, so that a wrong model is refused while it is cheap."""
 
 FETCHED: Final = {"smollm2-135m": "SmolLM2-135M-Instruct.Q4_1.gguf"}
@@ -120,13 +121,20 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise WorkbenchError(
             f"{path} names no model_type", "the configuration of a model", "fetch it again"
         )
+    # either would make transformers read weights that were not checked
+    if "transformers_weights" in config or (folder / ADAPTER).exists():
+        raise WorkbenchError(
+            f"{folder} names weights elsewhere (transformers_weights, or {ADAPTER})",
+            f"all weights in {ONE} or in the shards of {INDEX}",
+            "merge the adapter into the model, or remove the entry",
+        )
     return config
 
 
 def shards_of(folder: Path) -> list[str]:
     """Return the names of the files that a folder's weights are in, there or not."""
-    if not (folder / INDEX).is_file():
-        return [ONE]
+    if (folder / ONE).is_file() or not (folder / INDEX).is_file():
+        return [ONE]  # of the two transformers reads this one
     index = read_json(folder / INDEX)
     table = index.get("weight_map") if isinstance(index, dict) else None
     names = sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
@@ -149,7 +157,7 @@ def _parameters_in(shard: Path) -> int:
     try:
         tensors = {n: t for n, t in found.items() if n != "__metadata__"}
         whole = 8 + length + max((t["data_offsets"][1] for t in tensors.values()), default=0)
-        ours = [t["shape"] for n, t in tensors.items() if not _left_out(n)]
+        ours = [t["shape"] for n, t in tensors.items() if not is_left_out(n)]
         count = sum(math.prod(shape) for shape in ours)
     except (AttributeError, KeyError, TypeError, IndexError):
         raise _damaged(shard, "its header lists no tensors") from None
@@ -158,7 +166,7 @@ def _parameters_in(shard: Path) -> int:
     return int(count)
 
 
-def _left_out(tensor: str) -> bool:
+def is_left_out(tensor: str) -> bool:
     """Whether a tensor belongs to a part that is not read: an image tower, or further heads."""
     return re.match(r"(model\.)?visual\.|mtp\.", tensor) is not None
 
@@ -198,15 +206,21 @@ def _text_in(reader: Any, name: str) -> str | None:
 
 def _licence_of(folder: Path) -> str | None:
     """Return the licence that a folder's card names, else the first line of its licence file."""
-    card = read_text(folder / CARD).split("---") if (folder / CARD).is_file() else []
+    card = _words(folder / CARD).split("---") if (folder / CARD).is_file() else []
+    head = card[1] if len(card) > 2 and not card[0].strip() else ""
     for name in ("license_name", "license"):
-        if len(card) > 2 and (found := re.search(rf"^{name}:[ \t]*(\S.*)$", card[1], re.MULTILINE)):
+        if found := re.search(rf"^{name}:[ \t]*(\S.*)$", head, re.MULTILINE):
             return found[1].strip()[:80]
-    for path in sorted(folder.glob("LICENSE*")):
-        first = next((line.strip() for line in read_text(path).splitlines() if line.strip()), None)
+    for path in sorted(path for path in folder.glob("LICENSE*") if path.is_file()):
+        first = next((line.strip() for line in _words(path).splitlines() if line.strip()), None)
         if first:
             return f"{path.name}, which begins {first[:60]!r}"
     return None
+
+
+def _words(path: Path) -> str:
+    """Return a text in whatever encoding: a licence in Latin-1 is a licence."""
+    return read_bytes(path).decode("utf-8", "replace")
 
 
 def from_hub(repository: str, patterns: tuple[str, ...]) -> Path:

@@ -65,8 +65,7 @@ def loaded(checkpoint: str, device: str = "cpu") -> Any:
 
     folder = find_checkpoint(checkpoint)
 
-    from workbench.training.checkpoints import load_checkpoint
-    from workbench.training.loop import check_device
+    from workbench.training.checkpoints import check_device, load_checkpoint
 
     check_device(device)
     return load_checkpoint(folder, device=device)

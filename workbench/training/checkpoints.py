@@ -92,6 +92,7 @@ def load(
     Pretrained models: a folder with ``config.json``, a GGUF file, a name that `workbench get`
     fetches, ``hf://owner/name``; `load_pretrained` says more. `dtype` is theirs alone.
     """
+    check_device(device)
     if is_pretrained(name_or_folder):
         from workbench.backbones.loading import load_pretrained
 
@@ -138,6 +139,17 @@ def _with_kernels_of(config: ModelConfig, device: str) -> ModelConfig:
         warnings.warn(f"the checkpoint's {error.given}: 'auto' serves instead", stacklevel=3)
         return config.model_copy(update={"kernel_backend": "auto"})
     return config
+
+
+def check_device(device: str) -> None:
+    """Raise WorkbenchError unless torch knows `device` and this machine has it."""
+    try:
+        known = torch.device(device)
+    except RuntimeError:
+        known = torch.device("meta")
+    here = known.type == "cuda" and (known.index or 0) < torch.cuda.device_count()
+    if known.type != "cpu" and not here:
+        raise WorkbenchError(f"device {device!r}", "a device of this machine", "use device cpu")
 
 
 def check_backend(backend: str, device: str) -> None:

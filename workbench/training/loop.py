@@ -27,7 +27,7 @@ from workbench.sleep import read
 from workbench.sleep.passes import resolve
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task, batch_generator, draw, repeated_share
-from workbench.training.checkpoints import check_backend, save_checkpoint
+from workbench.training.checkpoints import check_backend, check_device, save_checkpoint
 from workbench.training.compiling import check_compiler, compilation_failed
 from workbench.training.evaluation import check_layout, default_passes, evaluate
 from workbench.training.graphs import GraphedSteps
@@ -398,14 +398,3 @@ def check_graphs(experiment: Experiment) -> None:
             "hard eviction: whether a kept cache holds padding is asked of the device",
             "set sleep.eviction = 'hard', or leave cuda_graphs out",
         )
-
-
-def check_device(device: str) -> None:
-    """Raise WorkbenchError unless torch knows `device` and this machine has it."""
-    try:
-        known = torch.device(device)
-    except RuntimeError:
-        known = torch.device("meta")
-    here = known.type == "cuda" and (known.index or 0) < torch.cuda.device_count()
-    if known.type != "cpu" and not here:
-        raise WorkbenchError(f"device {device!r}", "a device of this machine", "use device cpu")
