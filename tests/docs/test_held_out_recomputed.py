@@ -44,7 +44,7 @@ def test_differences_with_their_intervals(alone, hops):
 def test_what_the_words_say():
     one, alone = means("sleep", 1, False), means("sleep", 1, True)
     assert f"N = 1 has {one[1]}, {one[2]} and {one[3]} at 2, 3 and 4 hops" in PROSE
-    assert alone[2] == alone[3] and f"read alone it has {alone[2]} at 3 and 4 hops" in PROSE
+    assert alone[2] == alone[3] and f"asked alone have {alone[2]} at 3 and 4 hops" in PROSE
     four = means("sleep", 4, True)
     assert f"N = 4 has {four[2]} and {four[3]} there" in PROSE
     worst = [scores("sleep", 4, hops, True).min() for hops in ("3", "4")]

@@ -254,7 +254,7 @@ def context_of(batch: Batch, sleep: SleepConfig, at: Tensor) -> Tensor:
         return torch.full_like(at, row.start)
     spans = batch.windows(sleep.window)
     starts = torch.tensor([start for start, _ in spans], device=at.device)
-    return starts[torch.searchsorted(starts, at, right=True) - 1]
+    return starts[torch.searchsorted(starts, at.contiguous(), right=True) - 1]
 
 
 class GivenEmbeddings:
