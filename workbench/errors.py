@@ -13,3 +13,8 @@ class WorkbenchError(Exception):
     def __init__(self, given: str, expected: str, fix: str) -> None:
         self.given, self.expected, self.fix = given, expected, fix
         super().__init__(f"{given}; expected {expected}; {fix}")
+
+
+def one_line(said: object, longest: int | None = None) -> str:
+    """Return what something says, such as an error of a library, in one line of so many letters."""
+    return " ".join(str(said).split())[:longest]

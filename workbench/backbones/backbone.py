@@ -1,4 +1,4 @@
-"""A causal language model of transformers that sleeps, with fast-weight layers of its own or ours.
+"""A causal language model of transformers that sleeps; we may insert fast-weight layers.
 
 Its layers run as they are, one by one, each with a functional cache (`LayerCache`). Positions are
 counted from the oldest token whose keys are kept: as in one long forward while nothing is evicted,

@@ -24,7 +24,7 @@ from workbench.backbones.sources import (
     shards_of,
 )
 from workbench.backbones.text import Text, text_of
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.limits import available_memory, refuse_beyond_memory
 
 
@@ -93,7 +93,7 @@ def _weights(source: Source, dtype: torch.dtype) -> Any:
             **given,
         )
     except Exception as error:  # a wrong configuration fails anywhere in their code
-        line = " ".join(str(error).split())[:200]
+        line = one_line(error, 200)
         raise WorkbenchError(
             f"{source.named} cannot be loaded ({line})",
             "weights and configuration of one model",

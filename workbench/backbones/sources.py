@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.files import open_regular, parse_json, read_bytes, read_json
 from workbench.limits import in_words
 from workbench.paths import models_folder
@@ -173,7 +173,7 @@ def is_left_out(tensor: str) -> bool:
 
 def _damaged(path: Path, reason: str) -> WorkbenchError:
     return WorkbenchError(
-        f"{path} cannot be read ({' '.join(reason.split())[:200]})",
+        f"{path} cannot be read ({one_line(reason, 200)})",
         "a whole file",
         "it is truncated or of another kind: fetch it again",
     )
@@ -232,7 +232,7 @@ def from_hub(repository: str, patterns: tuple[str, ...]) -> Path:
     try:
         return Path(snapshot_download(repository, allow_patterns=list(patterns)))
     except Exception as error:  # of the Hub's client: any of several
-        line = " ".join(str(error).split())[:200]
+        line = one_line(error, 200)
         raise WorkbenchError(
             f"{HUB}{repository} cannot be fetched ({type(error).__name__}: {line})",
             "a reachable Hub repository with a checkpoint",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from workbench.backbones.sources import TOKENIZER, Source, needs_extra
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 
 
 class Text:
@@ -55,7 +55,7 @@ def text_of(source: Source) -> Text:
         )
         return Text(found.backend_tokenizer)
     except Exception as error:  # the library raises plain Exception
-        line = " ".join(str(error).split())[:200]
+        line = one_line(error, 200)
         raise WorkbenchError(
             f"{source.named} has no tokenizer that can be read ({line})",
             f"a {TOKENIZER}, or one inside a GGUF file",

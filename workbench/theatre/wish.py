@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.terminal import printable
 from workbench.theatre.problem import (
     EXAMPLES,
@@ -39,7 +39,7 @@ class Wrong(WorkbenchError):
 
 def line_of(error: WorkbenchError) -> str:
     """Return what is wrong in one line, whatever was typed or a file is called."""
-    return printable(" ".join(str(error).split()))
+    return printable(one_line(error))
 
 
 class Wish(NamedTuple):

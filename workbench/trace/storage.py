@@ -20,7 +20,7 @@ import xarray as xr
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.files import folder_aside, written_aside
 from workbench.paths import bundled_traces
 from workbench.sleep import SleepingModel
@@ -256,7 +256,7 @@ def _opened(path: Path) -> Iterator[tuple[Stored, Any]]:
     except WorkbenchError:
         raise
     except Exception as error:  # a damaged file can fail in any codec, or in zarr itself
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        line = one_line(f"{type(error).__name__}: {error}", 200)
         raise WorkbenchError(
             f"{path} cannot be read ({line})",
             "a whole trace",

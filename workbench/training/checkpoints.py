@@ -17,7 +17,7 @@ import torch
 import sleep_kernels
 from workbench.backbones.sources import is_pretrained
 from workbench.config import Experiment, ModelConfig, SleepConfig, load_experiment, to_toml
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.files import file_sha256, folder_aside, read_json, stamp, write_json, write_text
 from workbench.limits import refuse_beyond_memory
 from workbench.model import HybridModel
@@ -197,7 +197,7 @@ def _read_weights(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
         with safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError, ValueError, OverflowError) as error:
-        line = " ".join(str(error).split())[:300]
+        line = one_line(error, 300)
         raise WorkbenchError(
             f"{path} cannot be read ({line})", "a whole safetensors file", "fetch it again"
         ) from None

@@ -26,7 +26,7 @@ VERDICTS: Final = {
     "equal_flops": ("No", "In part", "Not shown"),
     "rules": ("Yes", "Yes", "Not shown"),
 }
-"""Questions of yes or no: what is said where every difference stands, where some do, and none."""
+"""Yes-or-no questions: the sentence if every difference stands, if some do, and if none does."""
 
 
 class Conclusion(NamedTuple):

@@ -35,7 +35,7 @@ def difference(array: xr.DataArray, one: Pair, other: Pair) -> xr.Dataset:
     """Return by how much one arm lies above another, with its interval and tests, unpaired.
 
     `array` is ``[condition, seed, ...]`` with arm and n_train as coordinates: after `with_n_test`,
-    each is tested at the N of its own training. `one` and `other` are arm and N of training:
+    each is tested at the N it was trained with. `one` and `other` are arm and N of training:
     ``("sleep", "4")`` against ``("longer@4", "1")``. Returns ``mean``, ``low``, ``high``,
     ``p_welch``, ``p_exact``, ``count``, ``other_count`` of the difference
     (`workbench.training.statistics.Comparison`).

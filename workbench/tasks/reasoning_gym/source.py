@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.files import UnreadableFile, parse_toml
 from workbench.tasks.phrases import shortened
 
@@ -78,7 +78,7 @@ class Source:
             config = config_class(**(base | given))
             self._dataset = kind(config)
         except Exception as error:  # data sets refuse settings with any of several exceptions
-            said = " ".join(str(error).split()) or type(error).__name__
+            said = one_line(error) or type(error).__name__
             raise WorkbenchError(
                 f"task.options = {options!r} for {dataset} ({shortened(said)})",
                 "settings that the data set accepts",

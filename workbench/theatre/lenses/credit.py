@@ -118,7 +118,7 @@ def subjects(examples: Examples) -> list[str]:
 def baselines_at(
     examples: Examples, subject: str, method: str, boundary: tuple[int, int]
 ) -> tuple[str, ...]:
-    """Return what can be compared with; of own text alone there is no other example."""
+    """Return what one can compare with; your own text has no other example."""
     found = baselines_of(subject, method, boundary)
     if len(examples.batch) > 1:
         return found

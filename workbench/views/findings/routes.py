@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 from workbench.figures.theme import Theme
 from workbench.progress import Report
 from workbench.views.findings import measuring, parts
@@ -31,7 +31,7 @@ class Finding(PlainHandler):
             content, kind, name = await in_thread(self.make, query.pop("at", ""), query)
         except WorkbenchError as error:
             self.set_status(400)
-            content, kind, name = " ".join(str(error).split()), "text/plain; charset=utf-8", ""
+            content, kind, name = one_line(error), "text/plain; charset=utf-8", ""
         if name:
             self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         self.send(content, kind)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class PlainHandler(RequestHandler):
 def described(error: BaseException, what: str) -> str:
     """Return an error in a line; a bug goes to the log as well, under the name `what`."""
     if isinstance(error, WorkbenchError):
-        return " ".join(str(error).split())
+        return one_line(error)
     logger.error(what, exc_info=error)
     return f"{type(error).__name__}: {error} (a bug; the terminal has the details)"
 
