@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from workbench.files import MissingFile, read_toml
 from workbench.mixers import mixers
+from workbench.retrofit_config import RetrofitConfig
 from workbench.task_config import AnyTask
 from workbench.task_config import Frozen as Frozen
 from workbench.validation import apply_overrides as apply_overrides
@@ -295,6 +296,8 @@ class TrainingConfig(Frozen):
         Optimiser steps.
     batch_size : int
         Sequences per step.
+    accumulate : int
+        Parts that the sequences of a step are read in, one after the other, to save memory.
     muon_lr : float
         Rate of Muon, which trains the 2-D matrices of the body.
     adamw_lr : float
@@ -342,11 +345,12 @@ class TrainingConfig(Frozen):
         The trained model whose weights are the first weights; None starts from new ones.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("start",)
+    later: ClassVar[tuple[str, ...]] = ("start", "accumulate")
 
     seed: int = Field(0, ge=0, lt=2**63)
     steps: int = Field(1000, ge=1, le=10**9)
     batch_size: int = Field(64, ge=1, le=MOST_TOKENS)
+    accumulate: int = Field(1, ge=1, le=MOST_TOKENS)
     muon_lr: float = Field(2e-3, gt=0, le=100)
     adamw_lr: float = Field(5e-5, gt=0, le=100)
     muon_adjust: Literal["original", "match_rms_adamw"] = "match_rms_adamw"
@@ -377,8 +381,12 @@ class TrainingConfig(Frozen):
 
 
 class Experiment(Frozen):
-    """All of one run: the file ``workbench train`` reads."""
+    """All of one run: the file ``workbench train`` reads.
 
+    With `retrofit` the model is a pretrained one, and `model` is filled in to describe it.
+    """
+
+    retrofit: RetrofitConfig | None = None
     model: ModelConfig = ModelConfig()
     sleep: SleepConfig = SleepConfig()
     task: AnyTask
@@ -386,13 +394,29 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _loop_inside_model(self) -> Self:
-        if self.sleep.loop is not None:
+        if self.sleep.loop is not None and (self.retrofit is None or self.model.vocabulary):
             first, last = self.sleep.loop
             if not 0 <= first < last <= len(self.model.layers):
                 raise ValueError(
                     f"sleep.loop {self.sleep.loop} must satisfy 0 <= a < b <= "
                     f"{len(self.model.layers)} (the number of layers)"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_defined(self) -> Self:
+        training, retrofit = self.training, self.retrofit
+        if training.batch_size % training.accumulate:
+            raise ValueError(
+                f"training.accumulate {training.accumulate} must divide training.batch_size "
+                f"{training.batch_size}"
+            )
+        if training.cuda_graphs and (training.accumulate > 1 or retrofit is not None):
+            raise ValueError("training.cuda_graphs needs accumulate = 1 and no [retrofit]")
+        if retrofit is not None and training.start is not None:
+            raise ValueError("[retrofit] starts from its base: leave training.start out")
+        if retrofit is not None and retrofit.hard_steps and self.sleep.eviction == "hard":
+            raise ValueError("retrofit.hard_steps needs sleep.eviction = 'sliding' after them")
         return self
 
     @model_validator(mode="after")

@@ -31,6 +31,7 @@ FLOORS = (
         "workbench.paths",
         "workbench.progress",
         "workbench.registry",
+        "workbench.retrofit_config",
         "workbench.signals",
         "workbench.task_config",
         "workbench.terminal",

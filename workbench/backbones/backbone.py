@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from workbench.backbones.cache import LayerCache, Rotation, keyword_of
 from workbench.backbones.families import family_of, writes_of
-from workbench.backbones.inserted import Inserted
+from workbench.backbones.inserted import Inserted, Replacing
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
 from workbench.model import Memory
@@ -28,23 +28,31 @@ class Backbone(nn.Module):
 
     `base`: a ``...ForCausalLM`` of a family in `FAMILIES`. `inserted`: fast-weight layers by the
     block of the base that they follow; each is a block, so that the depth grows by their number.
+    `replaced`: fast-weight layers in the place of a block's attention, by that block.
     """
 
-    def __init__(self, base: Any, inserted: Mapping[int, Inserted] | None = None) -> None:
+    def __init__(
+        self,
+        base: Any,
+        inserted: Mapping[int, Inserted] | None = None,
+        replaced: Mapping[int, Replacing] | None = None,
+    ) -> None:
         super().__init__()
         self.family = family_of(base.config.model_type, type(base).__name__)
         base.set_attn_implementation("sdpa")  # the one that takes a bool mask
         self.base = base
         self.inserted = nn.ModuleDict({str(i): layer for i, layer in (inserted or {}).items()})
+        self.replaced = nn.ModuleDict({str(i): layer for i, layer in (replaced or {}).items()})
         self.stack: list[nn.Module] = []  # a plain list: the modules are registered above
         for i, layer in enumerate(base.model.layers):
-            self.stack.append(layer)
+            self.stack.append(self.replaced[str(i)] if str(i) in self.replaced else layer)
             if str(i) in self.inserted:
                 self.stack.append(self.inserted[str(i)])
-        outside = [i for i in self.inserted if int(i) not in range(len(base.model.layers))]
+        named = (*self.inserted, *self.replaced)
+        outside = [i for i in named if int(i) not in range(len(base.model.layers))]
         if outside:
             raise WorkbenchError(
-                f"a layer inserted after block {', '.join(outside)}",
+                f"a layer for block {', '.join(outside)}",
                 f"blocks from 0 to {len(base.model.layers) - 1}",
                 "name blocks of the base",
             )
@@ -240,23 +248,46 @@ def insert(
     kind: str,
     after: tuple[int, ...],
     *,
+    replace: tuple[int, ...] = (),
     heads: int | None = None,
     dim: int | None = None,
     seed: int = 0,
+    start: str = "random",
 ) -> Backbone:
     """Return a model with fast-weight layers of a mixer after some blocks of the base.
 
     `heads` and `dim` (of keys and values alike) are those of the base's attention unless given.
-    The result computes what the base does until the new layers are trained.
+    Without `replace`, blocks whose attention gives way to a new layer, the result computes what the
+    base does until the new layers are trained. They are float32 whatever the base is.
     """
     if len(set(after)) < len(after):
         raise WorkbenchError(
             f"after = {after}, with a block twice", "each block once", "leave out the repetition"
         )
-    config, weight = base.config, base.model.embed_tokens.weight
+    weight = base.model.embed_tokens.weight
+    ours = layer_config(base.config, kind, heads=heads, dim=dim, start=start)
+    generator = torch.Generator().manual_seed(seed)
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    layers = {i: Inserted(ours, generator).to(weight.device, dtype) for i in sorted(after)}
+    replaced = {
+        i: Replacing(ours, generator, _with_attention(base, i)).to(weight.device, dtype)
+        for i in sorted(replace)
+    }
+    return Backbone(base, layers, replaced).eval()
+
+
+def layer_config(
+    config: Any,
+    kind: str,
+    *,
+    heads: int | None = None,
+    dim: int | None = None,
+    start: str = "random",
+) -> ModelConfig:
+    """Return the sizes of a layer of a mixer for a base of transformers' configuration."""
     theirs = config.num_attention_heads
     size = dim or getattr(config, "head_dim", None) or config.hidden_size // theirs
-    ours = ModelConfig(
+    return ModelConfig(
         vocabulary=config.vocab_size,
         width=config.hidden_size,
         layers=(kind,),
@@ -265,10 +296,21 @@ def insert(
         key_dim=size,
         value_dim=size,
         norm_eps=config.rms_norm_eps,
+        fast_weights_start=start,
     )
-    generator = torch.Generator().manual_seed(seed)
-    layers = {i: Inserted(ours, generator).to(weight.device, weight.dtype) for i in sorted(after)}
-    return Backbone(base, layers).eval()
+
+
+def _with_attention(base: Any, i: int) -> Any:
+    """Return a block whose attention can be replaced; raise WorkbenchError for another."""
+    blocks = base.model.layers
+    block = blocks[i] if i < len(blocks) else None
+    if not all(hasattr(block, part) for part in ("self_attn", "mlp", "post_attention_layernorm")):
+        raise WorkbenchError(
+            f"replace = {i}, which is no block with attention",
+            f"blocks of attention, from 0 to {len(blocks) - 1}",
+            "name one of those",
+        )
+    return block
 
 
 def _own_window(config: Any, layer: int) -> int | None:

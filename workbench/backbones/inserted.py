@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -31,9 +33,36 @@ class Inserted(nn.Module):
         self, hidden: Tensor, state: Tensor, tail: Tensor | None, valid: Tensor | None, output: bool
     ) -> Mixed:
         """Write the tokens into S, and add what is read to the features."""
-        mixed = self.mixer(self.norm(hidden), state, tail, valid, output)
-        return mixed if mixed.output is None else mixed._replace(output=hidden + mixed.output)
+        mixed = self.mixer(self.normed(hidden), state, tail, valid, output)
+        if mixed.output is None:
+            return mixed
+        return mixed._replace(output=self.around(hidden, mixed.output.to(hidden.dtype)))
 
     def writes(self, hidden: Tensor, tail: Tensor | None, valid: Tensor | None) -> Writes:
         """Return what each token writes."""
-        return self.mixer.writes(self.norm(hidden), tail, valid)
+        return self.mixer.writes(self.normed(hidden), tail, valid)
+
+    def normed(self, hidden: Tensor) -> Tensor:
+        """Return what the mixer reads; it computes in the precision of its own weights."""
+        return self.norm(hidden.to(self.norm.weight.dtype))
+
+    def around(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """Return the features after the block, from those before it and the mixer's output."""
+        return hidden + mixed
+
+
+class Replacing(Inserted):
+    """A block of the base with a fast-weight layer in place of its attention; the MLP stays.
+
+    `block`: of the base, with a pre-norm attention; it keeps its attention, to learn from.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator, block: nn.Module) -> None:
+        super().__init__(config, generator)
+        self.stack = [block]  # a plain list: the base has registered it
+
+    def around(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """Return the features after the block, MLP included."""
+        block: Any = self.stack[0]
+        hidden = hidden + mixed
+        return cast(Tensor, hidden + block.mlp(block.post_attention_layernorm(hidden)))

@@ -38,6 +38,16 @@ class Pretrained:
     source: Source
 
 
+def configuration_of(source: Source) -> Any:
+    """Return transformers' configuration of a model, without its weights."""
+    try:
+        from transformers import AutoConfig
+    except ImportError:
+        raise needs_extra(f"{source.named} without the package transformers") from None
+    given = {} if source.file is None else {"gguf_file": source.file}
+    return AutoConfig.from_pretrained(source.folder, local_files_only=True, **given)
+
+
 def load_pretrained(
     name_or_folder: str | Path, *, device: str = "cpu", dtype: str = "float32"
 ) -> Pretrained:

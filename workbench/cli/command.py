@@ -25,6 +25,7 @@ from workbench.cli import (
     measure,
     mirror,
     results,
+    retrofit,
     runs,
     sweeps,
     trace,
@@ -50,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     catalogue.add_serve(commands)
     for module in (
         train,
+        retrofit,
         sweeps,
         results,
         mirror,

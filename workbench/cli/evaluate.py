@@ -29,6 +29,11 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="if training held structures out (task.held_out): score those it drew instead",
     )
+    evaluate.add_argument(
+        "--base",
+        action="store_true",
+        help="of a retrofit: also its base alone, with the text in view and without it",
+    )
     given.add_json(evaluate)
 
 
@@ -55,6 +60,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     passes = options.passes or default_passes(checkpoint.sleep)
     for n in passes:
         checkpoint.sleep.with_passes(n)  # one that does not fit is reported before the bar
+    if options.base and checkpoint.experiment.retrofit is None:
+        raise WorkbenchError(f"--base for {checkpoint.name}", "a retrofit", "leave --base out")
     with progress_bar(options.count * len(passes), unit="example") as bar:
         result = evaluate(
             checkpoint.model,
@@ -72,6 +79,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "passes": result,
     }
+    if options.base:
+        from workbench.training.base_alone import base_alone
+
+        record["base"] = base_alone(checkpoint, task, count=options.count, seed=options.seed)
     print(json.dumps(record) if options.json else _report(record, checkpoint.task))
     return 0
 
@@ -80,7 +91,7 @@ def _report(record: dict[str, Any], task: Any) -> str:
     """Return both tables: of all queries, and of each example's first."""
     from workbench.training.card import BITS, bit_tables, first_scores, scores
 
-    passes = record["passes"]
+    passes = record["passes"] | record.get("base", {})
     notes = (
         "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
         "ms/token: of answering, awake"
@@ -91,7 +102,7 @@ def _report(record: dict[str, Any], task: Any) -> str:
             notes += "queries alone"
     times = [["ms/sleep", "ms/token"]]
     for entry in passes.values():
-        found = (entry["sleep_ms_per_window"], entry["wake_ms_per_token"])
+        found = (entry.get("sleep_ms_per_window"), entry.get("wake_ms_per_token"))
         times.append(["" if time is None else f"{time:.2f}" for time in found])
     rows = zip_longest(scores(passes, task.difficulty_name), times, fillvalue=["", ""])
     measure = "" if task.measure is None else task.measure.name

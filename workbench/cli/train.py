@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.options import INTERRUPTED, RUNS, add_command, add_json, add_set, columns
+from workbench.errors import WorkbenchError
 from workbench.identity import is_main
 from workbench.signals import stop_signal
 
@@ -40,16 +41,28 @@ def add_commands(commands: Any) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     from workbench.config import load_experiment
-    from workbench.lab.runs import claim
 
     overrides = list(options.set)
     if options.device:
         overrides.append(f"training.device={options.device}")
     experiment = load_experiment(options.config, overrides)
+    if options.dry_run and experiment.retrofit is not None:
+        raise WorkbenchError(
+            "--dry-run with [retrofit]",
+            "a model that is built from its configuration alone",
+            "start it: what it needs is checked and shown before the first step",
+        )
     if options.dry_run:
         return _dry_run(experiment, as_json=options.json)
     name = f"{options.config.stem}-seed{experiment.training.seed}"
     folder: Path = options.out or RUNS / name
+    return run_training(experiment, folder, resume=options.resume, as_json=options.json)
+
+
+def run_training(experiment: Any, folder: Path, *, resume: bool, as_json: bool) -> int:
+    """Train with a bar and report how it ended; return the exit code."""
+    from workbench.lab.runs import claim
+
     if is_main():
         claim(folder)
 
@@ -59,7 +72,7 @@ def _train(options: argparse.Namespace) -> int:
     from workbench.training.run_folder import run_status
 
     if is_main():
-        if options.resume and not (folder / "experiment.toml").exists():
+        if resume and not (folder / "experiment.toml").exists():
             sys.stderr.write(f"workbench: nothing to resume in {folder}; starting at step 0\n")
         made = task(experiment.task)
         for note in (
@@ -69,12 +82,10 @@ def _train(options: argparse.Namespace) -> int:
             if note:
                 sys.stderr.write(f"note: {note}\n")  # not as an error: the lab reads those
     with stop_signal("stopping after this step (again to stop at once)") as stopped, _Bar() as bar:
-        outcome = train(
-            experiment, folder, resume=options.resume, stop=stopped, on_progress=bar.show
-        )
+        outcome = train(experiment, folder, resume=resume, stop=stopped, on_progress=bar.show)
     finished = outcome == "finished"
     if is_main():
-        _report(folder, run_status(folder), finished, as_json=options.json)
+        _report(folder, run_status(folder), finished, as_json=as_json)
     return 0 if finished else INTERRUPTED
 
 

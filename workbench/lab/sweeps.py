@@ -193,8 +193,10 @@ def identity(experiment: Experiment) -> str:
     A setting that a newer version added leaves it as it was, unless it is used (`Frozen.later`).
     """
     values = experiment.model_dump(mode="json")
+    if experiment.retrofit is None:
+        del values["retrofit"]
     for section, settings in experiment:
-        for name in settings.later:
+        for name in settings.later if settings is not None else ():
             if getattr(settings, name) == type(settings).model_fields[name].default:
                 del values[section][name]
     text = json.dumps(values, sort_keys=True)

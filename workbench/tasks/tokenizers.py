@@ -1,4 +1,4 @@
-"""Tokenizers that the user names: a file of the library `tokenizers`, or an id of the Hub.
+"""Tokenizers that the user names: a file of the library `tokenizers`, an id of the Hub, or a model.
 
 The library is imported when one is named.
 """
@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from workbench.backbones.sources import FETCHED, TOKENIZER, find_source
+from workbench.backbones.text import text_of
 from workbench.errors import WorkbenchError, one_line
 from workbench.files import Stamp, read_text, stamp
 
@@ -58,7 +60,7 @@ class Tokenizer:
 
 
 def load_tokenizer(named: str) -> Any:
-    """Return a tokenizer from a file, or from the Hub where the user names an id."""
+    """Return a tokenizer from a file, of a pretrained model, or from the Hub by an id."""
     try:
         import tokenizers
     except ModuleNotFoundError:
@@ -67,14 +69,23 @@ def load_tokenizer(named: str) -> Any:
             "the extra `hf`",
             "pip install -c constraints.txt -e '.[hf]'",
         ) from None
+    if named in FETCHED or named.endswith(".gguf"):
+        return _of_model(named)
     if not named.startswith(HUB):
         path = Path(named)
+        path = path / TOKENIZER if path.is_dir() else path
         return _from_file(path, stamp(path))
     try:
         return tokenizers.Tokenizer.from_pretrained(named.removeprefix(HUB))
     except Exception as error:  # of the Hub's client: any of several
         given = f"task.tokenizer = {named!r} cannot be fetched ({one_line(error, 200)})"
         raise WorkbenchError(given, "an id of the Hub", "check the id and the network") from None
+
+
+@lru_cache(maxsize=4)
+def _of_model(named: str) -> Any:
+    """Return the tokenizer inside a GGUF file, which takes seconds to make."""
+    return text_of(find_source(named)).tokenizer
 
 
 @lru_cache(maxsize=4)
@@ -89,5 +100,5 @@ def _from_file(path: Path, _: Stamp) -> Any:
         raise WorkbenchError(
             f"task.tokenizer = {str(path)!r} is not a tokenizer ({one_line(error, 200)})",
             "a tokenizer.json of the library tokenizers",
-            "name another file",
+            "name another file, or a pretrained model such as smollm2-135m",
         ) from None

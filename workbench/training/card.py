@@ -16,7 +16,7 @@ FIRST_QUERIES = "The first query of each example alone, which sees no earlier an
 
 def render_card(record: dict[str, Any], experiment: Experiment) -> str:
     """Return a checkpoint's ``card.md``, from its provenance `record`, metrics included."""
-    model, task, training = experiment.model, experiment.task, experiment.training
+    task, training = experiment.task, experiment.training
     budget, metrics = record["budget"], record["metrics"]
     difficulty = metrics["difficulty"]
     task_settings = ", ".join(
@@ -28,8 +28,8 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
     lines = [
         f"# {record['name']}",
         "",
-        f"A hybrid of {', '.join(model.layers)} (width {model.width}, {budget['parameters']:,} "
-        f"parameters) trained on {task.name} ({task_settings}).",
+        f"{_kind_of_model(experiment, budget['parameters'])} trained on {task.name} "
+        f"({task_settings}).",
         "",
         f"- **Sleep**: window {experiment.sleep.window}, passes {_passes(experiment)}, "
         f"{experiment.sleep.eviction} eviction",
@@ -39,7 +39,7 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         f"- **Made by** `{record['command']}`, commit {_commit(record)}, "
         f"torch {record['versions']['torch']}",
         *([f"- **Started from** the weights of {origin['name']}"] if origin else []),
-        "- **Licence** Apache-2.0",
+        f"- **Licence** {_licence(origin)}",
         "",
     ]
     bits = [
@@ -60,6 +60,26 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         lines += ["", FIRST_QUERIES, "", markdown(_in_italics(first))]
     lines += ["", *chain(*bits[1:])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _licence(origin: dict[str, Any] | None) -> str:
+    """Return the licence of the weights; what a retrofit added is under that of its base."""
+    return (origin or {}).get("licence", "Apache-2.0")
+
+
+def _kind_of_model(experiment: Experiment, parameters: int) -> str:
+    """Return what was trained, and how many parameters learnt."""
+    model, retrofit = experiment.model, experiment.retrofit
+    if retrofit is None:
+        kinds = ", ".join(model.layers)
+        return f"A hybrid of {kinds} (width {model.width}, {parameters:,} parameters)"
+    places = f"after blocks {', '.join(map(str, retrofit.after))}" if retrofit.after else ""
+    if retrofit.replace:
+        places += f" in place of the attention of {', '.join(map(str, retrofit.replace))}"
+    return (
+        f"{retrofit.base} with {retrofit.insert} layers {places.strip()} ({parameters:,} "
+        f"parameters that learnt, train = {retrofit.train}; the base is not included)"
+    )
 
 
 def _kind_of_examples(metrics: dict[str, Any], experiment: Experiment) -> str:

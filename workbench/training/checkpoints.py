@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import sleep_kernels
-from workbench.backbones.sources import is_pretrained
+from workbench.backbones.additions import added, check_base, retrofitted
+from workbench.backbones.backbone import Backbone
+from workbench.backbones.sources import Source, find_source, is_pretrained
+from workbench.backbones.text import Text
 from workbench.config import Experiment, ModelConfig, SleepConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError, one_line
 from workbench.files import file_sha256, folder_aside, read_json, stamp, write_json, write_text
@@ -25,7 +28,15 @@ from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.training.card import render_card
 from workbench.training.fitting import check_fits, expected_weights
-from workbench.training.places import CARD, CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
+from workbench.training.places import (
+    ADDITIONS,
+    CARD,
+    CONFIG,
+    PROVENANCE,
+    WEIGHTS,
+    find_checkpoint,
+    weights_in,
+)
 from workbench.training.run_files import CheckpointProvenance, checked
 
 if TYPE_CHECKING:
@@ -57,7 +68,8 @@ class Checkpoint:
     @property
     def identity(self) -> tuple[str, ...]:
         """SHA-256 of weights and configuration: what results of this very model are kept under."""
-        return tuple(str(self.provenance["hashes"].get(name)) for name in (WEIGHTS, CONFIG))
+        names = weights_in(self.folder), CONFIG
+        return tuple(str(self.provenance["hashes"].get(name)) for name in names)
 
     @cached_property
     def task(self) -> Task:
@@ -65,19 +77,35 @@ class Checkpoint:
         return make_task(self.experiment.task)
 
 
+@dataclass(frozen=True)
+class Retrofitted(Checkpoint):
+    """A pretrained model with what a retrofit added, its tokenizer, and where the base is from."""
+
+    model: Backbone  # type: ignore[assignment]
+    text: Text
+    source: Source
+
+
 def save_checkpoint(
-    folder: Path, name: str, model: HybridModel, experiment: Experiment, provenance: dict[str, Any]
+    folder: Path, name: str, model: Any, experiment: Experiment, provenance: dict[str, Any]
 ) -> None:
-    """Write a checkpoint folder, aside first, hashes and card included."""
+    """Write a checkpoint folder, aside first, hashes and card included.
+
+    Of a retrofit (a `Backbone`) only what was added is written.
+    """
     from safetensors.torch import save_file
 
-    weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
-    expected = expected_weights(experiment.model)
-    check_fits(expected, weights, folder / WEIGHTS, fix="convert the model, or train it again")
+    file, found = WEIGHTS, model.state_dict()
+    if experiment.retrofit is not None:
+        file, found = ADDITIONS, added(model, experiment.retrofit)
+    weights = {n: t.detach().cpu().contiguous() for n, t in found.items()}
+    if experiment.retrofit is None:
+        expected = expected_weights(experiment.model)
+        check_fits(expected, weights, folder / file, fix="convert the model, or train it again")
     with folder_aside(folder) as aside:
-        save_file(weights, aside / WEIGHTS, metadata={"format": FORMAT})
+        save_file(weights, aside / file, metadata={"format": FORMAT})
         write_text(aside / CONFIG, to_toml(experiment))
-        hashes = {name: file_sha256(aside / name) for name in (WEIGHTS, CONFIG)}
+        hashes = {name: file_sha256(aside / name) for name in (file, CONFIG)}
         record = {"format": FORMAT, "name": name, **provenance, "hashes": hashes}
         write_json(aside / PROVENANCE, record)
         write_text(aside / CARD, render_card(record, experiment))
@@ -117,6 +145,8 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
     provenance = read_provenance(folder)
     _check_hashes(folder, provenance)
     experiment = load_experiment(folder / CONFIG)
+    if experiment.retrofit is not None:
+        return _load_retrofit(folder, provenance, experiment, device)
     weights = _read_weights(folder / WEIGHTS, experiment.model)
     model = HybridModel(_with_kernels_of(experiment.model, device))
     model.load_state_dict(weights)
@@ -127,6 +157,29 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
         experiment,
         provenance,
     )
+
+
+def _load_retrofit(
+    folder: Path, provenance: dict[str, Any], experiment: Experiment, device: str
+) -> Retrofitted:
+    """Load the base of a retrofit, in the dtype of training, and what was added to it."""
+    from workbench.backbones.loading import load_pretrained
+
+    retrofit = experiment.retrofit
+    assert retrofit is not None
+    origin = provenance.get("started_from")
+    sha256 = origin.get("weights_sha256") if isinstance(origin, dict) else None
+    check_base(find_source(retrofit.base), sha256, folder)
+    dtype = "float32" if retrofit.train == "all" else experiment.training.dtype
+    loaded = load_pretrained(retrofit.base, device=device, dtype=dtype)
+    model = retrofitted(loaded.model.base, retrofit, seed=experiment.training.seed)
+    tensors = _tensors_in(folder / ADDITIONS)
+    fix = "use additions and configuration of one retrofit"
+    check_fits(added(model, retrofit), tensors, folder / ADDITIONS, fix=fix)
+    model.load_state_dict(tensors, strict=False)
+    model = model.to(device).eval().requires_grad_(False)
+    name = provenance["name"]
+    return Retrofitted(name, folder, model, experiment, provenance, loaded.text, loaded.source)
 
 
 def _with_kernels_of(config: ModelConfig, device: str) -> ModelConfig:
@@ -176,7 +229,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
-    for name in (WEIGHTS, CONFIG):
+    for name in (weights_in(folder), CONFIG):
         expected = provenance.get("hashes", {}).get(name)
         size = stamp(folder / name).size  # the tensors of a file take no more than the file
         refuse_beyond_memory(2 * size, f"what {folder / name} holds", "use a smaller model")
@@ -190,19 +243,25 @@ def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
 
 def _read_weights(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
     """Read the weights of a configured model."""
+    weights = _tensors_in(path)
+    check_fits(
+        expected_weights(config), weights, path, fix=f"use weights and {CONFIG} of one checkpoint"
+    )
+    return weights
+
+
+def _tensors_in(path: Path) -> dict[str, torch.Tensor]:
+    """Read a file of weights, whose hash has been checked."""
     from safetensors import SafetensorError, safe_open
 
-    expected = expected_weights(config)
     try:
         with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+            return {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError, ValueError, OverflowError) as error:
         line = one_line(error, 300)
         raise WorkbenchError(
             f"{path} cannot be read ({line})", "a whole safetensors file", "fetch it again"
         ) from None
-    check_fits(expected, weights, path, fix=f"use weights and {CONFIG} of one checkpoint")
-    return weights
 
 
 def bundle_checkpoint(

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 import sleep_kernels
-from workbench.config import Experiment, RandomPasses
+from workbench.batch import Batch
+from workbench.config import Experiment, RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.files import remove_leftovers
 from workbench.identity import is_main, processes
@@ -37,6 +40,13 @@ from workbench.training.optimisers import Optimisers, build_optimisers, learning
 from workbench.training.parallel import Team, check_processes, device_of
 from workbench.training.places import export_folder
 from workbench.training.resume import restore_resume_point, resume_points, save_resume_point
+from workbench.training.retrofit import (
+    check_same_base,
+    first_model,
+    retrofit_loss,
+    sleep_at,
+    with_base,
+)
 from workbench.training.run_files import EVENTS, ORIGIN
 from workbench.training.run_folder import (
     CONFIG,
@@ -100,7 +110,7 @@ def train(
     process trains in it; a setting does not fit this machine or the task; or training diverged.
     """
     task = make_task(experiment.task)
-    experiment = with_vocabulary(experiment, task)
+    experiment = completed(experiment, task)
     check_start(experiment, task)
     check_processes(experiment.training)
     # what a run started from may be gone once it has a resume point
@@ -170,10 +180,15 @@ class _Run:
     ) -> None:
         self.experiment, self.task, self.folder = experiment, task, folder
         config = experiment.training
-        self.model = HybridModel(experiment.model, seed=config.seed)
-        if start is not None:
-            self.model.load_state_dict(start.weights)
-        self.model.to(device_of(config))
+        self.model: Any
+        self.teacher: Any = None
+        if experiment.retrofit is not None:
+            self.model, self.teacher, start = first_model(experiment)
+        else:
+            self.model = HybridModel(experiment.model, seed=config.seed)
+            if start is not None:
+                self.model.load_state_dict(start.weights)
+            self.model.to(device_of(config))
         self.optimisers: Optimisers = build_optimisers(
             self.model, config, capturable=config.cuda_graphs
         )
@@ -193,6 +208,8 @@ class _Run:
         kernels = sleep_kernels.choose_backend(experiment.model.kernel_backend, self.model.device)
         self.origin: dict[str, Any] = {}
         if is_main():
+            if experiment.retrofit is not None and start is not None:
+                check_same_base(folder, start)
             self.origin = record_origin(
                 folder / ORIGIN,
                 self.step,
@@ -255,7 +272,7 @@ class _Run:
             self._save()
 
     def _train_step(self) -> tuple[float, float]:
-        config, sleep = self.experiment.training, self.experiment.sleep
+        config, sleep = self.experiment.training, sleep_at(self.experiment, self.step)
         batch = draw(self.task, config.batch_size, config.seed, self.step)
         check_layout(batch, sleep.window)  # labels lie elsewhere where names differ in length
         draws = batch_generator(config.seed, self.step, N_STREAM)
@@ -265,16 +282,29 @@ class _Run:
             loss_norm = self.graphs(batch, passes, self.step)
             self.step += 1
             return loss_norm
-        kind = self.model.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-            if self.team is not None:
-                loss = self.team.loss(batch, sleep, draws)
-            else:
-                loss = masked_cross_entropy(read(self.model, batch, sleep, generator=draws))
-        loss.backward()
+        total, size = 0.0, len(batch) // config.accumulate
+        for first in range(0, len(batch), size):
+            part = batch.examples(slice(first, first + size)) if size < len(batch) else batch
+            share = part.loss_mask.sum() / batch.loss_mask.sum()
+            # each part draws the same N
+            draws = batch_generator(config.seed, self.step, N_STREAM)
+            with torch.autocast(
+                self.model.device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"
+            ):
+                loss = self._loss(part, sleep, draws) * share
+            loss.backward()
+            total += float(loss.detach())
         norm = self.optimisers.step(self.step)
         self.step += 1
-        return float(loss.detach()), norm
+        return total, norm
+
+    def _loss(self, batch: Batch, sleep: SleepConfig, draws: np.random.Generator) -> Tensor:
+        retrofit = self.experiment.retrofit
+        if retrofit is not None:
+            return retrofit_loss(self.model, self.teacher, batch, sleep, retrofit, draws)
+        if self.team is not None:
+            return self.team.loss(batch, sleep, draws)
+        return masked_cross_entropy(read(self.model, batch, sleep, generator=draws))
 
     def _evaluate(
         self, *, latency: bool, report: Callable[[float], None] = lambda share: None
@@ -335,7 +365,7 @@ class _Run:
             **self.origin,
             "seed": config.seed,
             "budget": {
-                "parameters": sum(p.numel() for p in self.model.parameters()),
+                "parameters": sum(p.numel() for p in self.optimisers.parameters),
                 "steps": config.steps,
                 "tokens": config.steps * config.batch_size * tokens,
                 "seconds": round(self.seconds, 1),
@@ -356,6 +386,13 @@ def check_start(experiment: Experiment, task: Task, examples: int = 256) -> None
     check_backend(experiment.model.kernel_backend, training.device)
     check_compiler(training)
     check_graphs(experiment)
+
+
+def completed(experiment: Experiment, task: Task) -> Experiment:
+    """Return an experiment with what follows from the task, or from the base of a retrofit."""
+    if experiment.retrofit is None:
+        return with_vocabulary(experiment, task)
+    return with_base(experiment, task)
 
 
 def with_vocabulary(experiment: Experiment, task: Task) -> Experiment:

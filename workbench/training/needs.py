@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 
-from workbench.config import Experiment, RandomPasses, TrainingConfig
+from workbench.backbones.sources import BYTES, find_source
+from workbench.config import ATTENTION, Experiment, RandomPasses, TrainingConfig
 from workbench.errors import WorkbenchError
-from workbench.limits import refuse_beyond_memory
+from workbench.limits import available_memory, in_words, refuse_beyond_memory
 from workbench.tasks.base import TOKEN_BYTES, Task
 from workbench.training.fitting import expected_weights
 
@@ -33,8 +35,12 @@ def check_memory(experiment: Experiment, task: Task) -> None:
     room = None
     if config.device.startswith("cuda"):
         room = torch.cuda.get_device_properties(config.device).total_memory
+    needed = training_bytes(experiment, task)
+    if experiment.retrofit is not None:
+        free = available_memory() if room is None else room
+        sys.stderr.write(f"training needs at least {in_words(needed)}; {in_words(free)} free\n")
     refuse_beyond_memory(
-        training_bytes(experiment, task),
+        needed,
         f"a training step of {config.batch_size:,} sequences on {config.device}",
         "lower training.batch_size, the model's sizes, the task's or sleep.passes, "
         "or set sleep.checkpointing",
@@ -52,7 +58,6 @@ def training_bytes(experiment: Experiment, task: Task) -> int:
     predict_then_sleep the wake counts where N is 0, and for the tokens of queries.
     """
     config, model, sleep = experiment.training, experiment.model, experiment.sleep
-    parameters = sum(tensor.numel() for tensor in expected_weights(model).values())
     tokens = task.context_tokens + task.query_tokens
     windows = -(-tokens // sleep.window)
     passes = sleep.passes if isinstance(sleep.passes, int) else 1
@@ -70,7 +75,22 @@ def training_bytes(experiment: Experiment, task: Task) -> int:
     stream = width * model.width * read * kept_blocks
     labels = width * task.query_tokens * model.vocabulary
     sequence = TOKEN_BYTES * tokens + state * windows + stream + labels
-    return 12 * parameters + config.batch_size * sequence
+    return weight_bytes(experiment) + config.batch_size // config.accumulate * sequence
+
+
+def weight_bytes(experiment: Experiment) -> int:
+    """Return the bytes of weights and, of those that learn, gradients and one moment."""
+    model, retrofit = experiment.model, experiment.retrofit
+    if retrofit is None:
+        return 12 * sum(tensor.numel() for tensor in expected_weights(model).values())
+    bare = model.model_copy(update={"mlp_width": 0})
+    named = expected_weights(bare).items()
+    new = [i for i, kind in enumerate(model.layers) if kind != ATTENTION]
+    inside = {f"stack.{i}" for i in new}
+    ours = sum(t.numel() for n, t in named if ".".join(n.split(".")[:2]) in inside)
+    base = find_source(retrofit.base).parameters
+    width = BYTES["float32" if retrofit.train == "all" else experiment.training.dtype]
+    return 12 * ours + base * (12 if retrofit.train == "all" else width)
 
 
 def out_of_memory(error: BaseException) -> WorkbenchError | None:

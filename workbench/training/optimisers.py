@@ -18,7 +18,7 @@ from workbench.training.muon import PRECISIONS, AdamW, Muon, quickest_precision
 PRECISION = "muon.precision"
 """Name of the tensor whose dtype is that of Muon's products: a run keeps what it began with."""
 
-NOT_BODY = ("embedding", "head", "conv")
+NOT_BODY = ("embedding", "head", "conv", "embed_tokens", "lm_head", "lora_A", "lora_B")
 """Name parts of parameters that are matrices but no projection of the body."""
 
 STATE = {"muon": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq")}
@@ -120,7 +120,8 @@ def build_optimisers(
     """
     body: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
+    named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    for name, parameter in named:
         (body if is_body(name, parameter) else rest).append(parameter)
     muon = Muon(
         body,
@@ -139,7 +140,7 @@ def build_optimisers(
         fused=True,
         capturable=capturable and rest[0].device.type == "cuda",
     )
-    return Optimisers(muon, adamw, config, tuple(model.parameters()))
+    return Optimisers(muon, adamw, config, tuple(weight for _, weight in named))
 
 
 def learning_rate_scale(step: int, config: TrainingConfig) -> float:

@@ -11,7 +11,14 @@ from workbench.backbones.sources import HUB, from_hub, is_pretrained
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
 
+ADDITIONS = "additions.safetensors"
+"""What a retrofit added to its base."""
 WEIGHTS, CONFIG, CARD, PROVENANCE = "model.safetensors", "config.toml", "card.md", "provenance.json"
+
+
+def weights_in(folder: Path) -> str:
+    """Return the name of a checkpoint's weights: a retrofit holds only what it added."""
+    return ADDITIONS if (folder / ADDITIONS).exists() else WEIGHTS
 
 
 def find_checkpoint(name_or_folder: str | Path) -> Path:
@@ -21,7 +28,7 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     """
     text = str(name_or_folder)
     if text.startswith(HUB):
-        files = (WEIGHTS, CONFIG, CARD, PROVENANCE)
+        files = (WEIGHTS, ADDITIONS, CONFIG, CARD, PROVENANCE)
         return find_checkpoint(from_hub(text.removeprefix(HUB), files))
     bundled = bundled_checkpoints()
     named = isinstance(name_or_folder, str) and text in bundled
@@ -32,7 +39,7 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
             "a checkpoint of the workbench, which has a task",
             "load it with workbench.load",
         )
-    if (export_folder(folder) / WEIGHTS).is_file():
+    if (export_folder(folder) / PROVENANCE).is_file():
         folder = export_folder(folder)
     if not folder.is_dir():
         raise WorkbenchError(
@@ -40,7 +47,7 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
             f"a bundled name ({', '.join(bundled) or 'none found'}), a folder, or hf://owner/name",
             "`workbench checkpoints` lists what is here",
         )
-    missing = [n for n in (WEIGHTS, CONFIG, PROVENANCE) if not (folder / n).is_file()]
+    missing = [n for n in (weights_in(folder), CONFIG, PROVENANCE) if not (folder / n).is_file()]
     if missing:
         raise WorkbenchError(
             f"{folder} lacks {', '.join(missing)}",

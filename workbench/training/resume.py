@@ -36,13 +36,19 @@ def save_resume_point(
     folder: Path, model: nn.Module, optimisers: Optimisers, step: int, seconds: float
 ) -> None:
     """Write a resume point into a run's folder of them; the oldest goes."""
-    tensors = {f"model.{n}": t for n, t in model.state_dict().items()}
+    tensors = {f"model.{n}": t for n, t in _learnt(model).items()}
     tensors |= {f"optimiser.{n}": t for n, t in optimisers.tensors().items()}
     header = json.dumps({"step": step, "seconds": seconds})
     path = folder / f"step-{step:09d}.safetensors"
     write_tensors(path, tensors, {"format": FORMAT, "header": header})
     for old in resume_points(folder)[:-KEPT]:
         old.unlink()
+
+
+def _learnt(model: nn.Module) -> dict[str, Tensor]:
+    """Return what a model holds apart from frozen weights."""
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    return {name: t for name, t in model.state_dict().items() if name not in frozen}
 
 
 def resume_points(folder: Path) -> list[Path]:
@@ -60,8 +66,8 @@ def restore_resume_point(
     point = read_resume_state(path)
     if point.step > steps:
         raise _refused(path, f"step {point.step}", f"0 to {steps}, the steps of this run")
-    check_fits(model.state_dict(), point.model, path, fix=_FIX)
-    model.load_state_dict(point.model)
+    check_fits(_learnt(model), point.model, path, fix=_FIX)
+    model.load_state_dict(point.model, strict=False)
     try:
         optimisers.load(point.optimiser)
     except ValueError as error:

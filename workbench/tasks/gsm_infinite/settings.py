@@ -52,8 +52,9 @@ class GsmInfiniteConfig(TaskConfig):
     difficulty : {"operations", "depth"}
         What accuracies are told by: op, or the longest chain of sentences to the answer.
     tokenizer : str
-        "words": a token for each word; or a file of the library `tokenizers` (tokenizer.json), or
-        hf:// and an id of the Hub. Numbers are then split as the tokenizer splits them.
+        "words": a token for each word; or a file of the library `tokenizers` (tokenizer.json), the
+        name of a pretrained model, or hf:// and an id of the Hub. Numbers are then split as the
+        tokenizer splits them.
     held_out : float or None
         Share of all graphs (what a problem looks like without names and numbers) that training
         never draws and every other stream draws alone.

@@ -33,8 +33,8 @@ class TextConfig(TaskConfig):
         Share of the sequences in training that are a few random names repeated over and over,
         instead of text: a first lesson in copying. Evaluation has none.
     tokenizer : str
-        "characters"; or a file of the library `tokenizers` (tokenizer.json), or hf:// and an id of
-        the Hub.
+        "characters"; or a file of the library `tokenizers` (tokenizer.json), the name
+        of a pretrained model, or hf:// and an id of the Hub.
     """
 
     later: ClassVar[tuple[str, ...]] = ("drills", "tokenizer")

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from workbench.task_config import TaskConfig
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+PLAIN = "words"
 PEOPLE = tuple("Anna Bob Cleo Dan Eve Finn Gus Hana Ivo Jill Kit Lena Max Nora Otto Pia".split())
 
 
@@ -41,10 +42,14 @@ class VariablesConfig(TaskConfig):
     parts : int
         Parts of equal length that the context is made of; no sentence crosses from one to the next.
         As many windows keep every sentence whole.
+    tokenizer : str
+        "words": a token for each word; or a file of the library `tokenizers` (tokenizer.json), the
+        name of a pretrained model, or hf:// and an id of the Hub. Every word has to be a single
+        token of it; names that are not are left out. A query is then ``Bob has``, and a number.
     """
 
     common: ClassVar[tuple[str, ...]] = ("variables", "max_depth", "form", "question")
-    later: ClassVar[tuple[str, ...]] = ("asides", "parts")
+    later: ClassVar[tuple[str, ...]] = ("asides", "parts", "tokenizer")
 
     name: Literal["variables"] = "variables"
     variables: int = Field(10, ge=2, le=26)
@@ -59,6 +64,7 @@ class VariablesConfig(TaskConfig):
     order: Literal["shuffled", "parents_first"] = "shuffled"
     asides: int = Field(0, ge=0, le=100)
     parts: int = Field(1, ge=1, le=26)
+    tokenizer: str = Field(PLAIN, min_length=1, max_length=1000)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -70,6 +76,8 @@ class VariablesConfig(TaskConfig):
             )
         if self.asides and self.form != "story":
             raise ValueError(f"asides {self.asides} need form = 'story', not {self.form!r}")
+        if self.tokenizer != PLAIN and (self.form, self.question) != ("words", "alone"):
+            raise ValueError("a tokenizer needs form = 'words' and question = 'alone'")
         if self.parts > self.variables:
             raise ValueError(f"parts {self.parts} exceed the {self.variables} variables")
         if self.max_depth == 1 and self.given < self.variables:

@@ -37,7 +37,8 @@ from workbench.tasks.pictures import Item, Query, Sentences
 from workbench.tasks.pictures import Sentence as Quantity
 from workbench.tasks.targets import ProbeTarget
 from workbench.tasks.variables.chance import PROBLEMS, chance_lines
-from workbench.tasks.variables.settings import LETTERS, PEOPLE, VariablesConfig
+from workbench.tasks.variables.settings import LETTERS, PEOPLE, PLAIN, VariablesConfig
+from workbench.tasks.variables.tokens import word_tokens
 from workbench.tasks.variables.wording import (
     ASIDE,
     ASK,
@@ -70,21 +71,41 @@ class Variables(Task):
         self.config = config
         self.names = (LETTERS if config.form == "symbols" else PEOPLE)[: config.names]
         self._numbers = tuple(map(str, range(config.modulus)))
-        self.vocabulary = (PAD, ASK, *grammar(config.form), *self.names, *self._numbers)
-        self._ids = {symbol: number for number, symbol in enumerate(self.vocabulary)}
+        self._before_number: tuple[str, ...] = ()
+        self._query = 2  # tokens
+        if config.tokenizer == PLAIN:
+            self.vocabulary = (PAD, ASK, *grammar(config.form), *self.names, *self._numbers)
+            self._ids = {symbol: number for number, symbol in enumerate(self.vocabulary)}
+        else:
+            self._take_tokens(config)
         self.difficulties = tuple(range(1, config.max_depth + 1))
         self._part = -(-(config.variables + config.asides) // config.parts)  # sentences of a part
         self.part_tokens = self._longest_part()
         self.context_tokens = config.parts * self.part_tokens
         self._queries = {"alone": config.variables, "first": 1, "both": config.variables + 1}
-        self.query_tokens = 2 * self._queries[config.question]
+        self.query_tokens = self._query * self._queries[config.question]
+
+    def _take_tokens(self, config: VariablesConfig) -> None:
+        """Take vocabulary and names from the tokenizer that the settings name."""
+        words = (ASK, *grammar(config.form))
+        found = word_tokens(config.tokenizer, PAD, words, PEOPLE, self._numbers)
+        if len(found.names) < config.names:
+            raise WorkbenchError(
+                f"task.names = {config.names} with tokenizer {config.tokenizer!r}",
+                f"at most {len(found.names)}, which are single tokens: {', '.join(found.names)}",
+                "lower task.names and task.variables",
+            )
+        self.vocabulary, self._ids = found.vocabulary, found.ids
+        self.names, self._before_number = found.names[: config.names], found.before_number
+        self._query += 1 + len(self._before_number)  # "Bob has" and a number
 
     def _longest_part(self) -> int:
         """Return the tokens of the longest part that a problem can have."""
         config = self.config
         others, form = config.variables - config.given, config.form
         child = longest(form, SUM if config.sums else "+1")
-        lengths = [longest(form, GIVEN)] * config.given + [child] * others
+        given = longest(form, GIVEN) + len(self._before_number)
+        lengths = [given] * config.given + [child] * others
         if config.asides:
             lengths += [longest(form, ASIDE)] * config.asides
         lengths.sort(reverse=True)
@@ -151,7 +172,8 @@ class Variables(Task):
         self, rows: list[tuple[list[Sentence], list[str], dict[str, tuple[int, int]]]]
     ) -> Batch:
         """Return the batch of sentences, names asked about, and (value, depth) by name."""
-        question, queries = self.config.question, self.query_tokens // 2
+        question, queries = self.config.question, self.query_tokens // self._query
+        more = () if self.config.tokenizer == PLAIN else ("has", *self._before_number)
         layout = Layout(len(rows), self.context_tokens + self.query_tokens, queries)
         for row, (told, names, values) in enumerate(rows):
             for first, words in self._parts(told, names[0]):
@@ -160,9 +182,14 @@ class Variables(Task):
             asked += [(name, name) for name in names] if question != "first" else []
             for number, (symbol, name) in enumerate(asked[:queries]):
                 value, depth = values[name]
-                first, answer = self.context_tokens + 2 * number, self._ids[str(value)]
-                layout.ask(row, number, first, [self._ids[symbol]], [answer], depth)
-        return layout.batch(isolated=2 if question != "first" else 0)
+                first, answer = self._place(number), self._ids[str(value)]
+                asking = [self._ids[word] for word in (symbol, *more)]
+                layout.ask(row, number, first, asking, [answer], depth)
+        return layout.batch(isolated=self._query if question != "first" else 0)
+
+    def _place(self, number: int) -> int:
+        """Return the first token of a query; the last of its tokens is the answer."""
+        return self.context_tokens + self._query * number
 
     def _parts(self, told: list[Sentence], asked: str) -> Iterator[tuple[int, list[str]]]:
         """Yield each part's first token and words; short problems fill the last parts."""
@@ -179,11 +206,15 @@ class Variables(Task):
 
     def _words(self, sentence: Sentence) -> list[str]:
         """Return a sentence as symbols."""
-        return spelt(self.config.form, sentence)
+        words = spelt(self.config.form, sentence)
+        if not self._before_number:
+            return words
+        parts = ((*self._before_number, w) if w in self._numbers else (w,) for w in words)
+        return [word for part in parts for word in part]
 
     def _said(self, sentence: Sentence) -> str:
         """Return a sentence as a person would write it."""
-        return " ".join(self._words(sentence)).replace(" .", ".")
+        return " ".join(spelt(self.config.form, sentence)).replace(" .", ".")
 
     def _values(self, sentences: list[Sentence]) -> dict[str, tuple[int, int]]:
         """Return (value, depth) of every variable; parents come before their children."""
@@ -205,7 +236,7 @@ class Variables(Task):
             end = begin + 3
             if self.config.form != "symbols":
                 end = symbols.index(".", begin) + 1 if "." in symbols[begin:] else len(symbols)
-            part = symbols[begin:end]
+            part = [word for word in symbols[begin:end] if word not in self._before_number]
             said = understood(self.config.form, part, self.names, self._numbers)
             found.append((said, range(begin, end)))
             begin = end
@@ -261,9 +292,9 @@ class Variables(Task):
         context = [self.vocabulary[s] for s in batch.tokens[example, :first]]
         question = context[: context.index(ASK)] if ASK in context else []
         asked = next((symbol for symbol in question if symbol in self.names), "")
-        for number in range((batch.tokens.shape[1] - first) // 2):
-            if batch.valid[example, first + 2 * number]:
-                symbol = self.vocabulary[batch.tokens[example, first + 2 * number]]
+        for number in range((batch.tokens.shape[1] - first) // self._query):
+            if batch.valid[example, self._place(number)]:
+                symbol = self.vocabulary[batch.tokens[example, self._place(number)]]
                 yield number, asked if symbol == ASK else symbol
 
     def solve(self, batch: Batch) -> np.ndarray:
@@ -292,7 +323,7 @@ class Variables(Task):
 
             for number, name in self._asked(batch, example):
                 answer = str(value(name) % self.config.modulus)
-                tokens[example, self.context_tokens + 2 * number + 1] = self._ids[answer]
+                tokens[example, self._place(number + 1) - 1] = self._ids[answer]
         return tokens
 
     def distinct_examples(self) -> float:
@@ -410,10 +441,10 @@ class Variables(Task):
         symbols = self.render(batch, example)
         queries = []
         for number, name in self._asked(batch, example):
-            first = self.context_tokens + 2 * number
-            answer = symbols[first + 1] if first + 1 < len(symbols) else ""
+            first, stop = self._place(number), self._place(number + 1)
+            answer = symbols[stop - 1] if stop <= len(symbols) else ""
             level = int(batch.difficulty[example, number])
-            tokens = range(first, first + 2)
+            tokens = range(first, stop)
             before = self.config.question == "both" and symbols[first] == ASK
             label = f"{name} (first)" if before else name
             needed = parents_first([name], lambda name, _: told[place[name]][0].parents)
