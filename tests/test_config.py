@@ -76,7 +76,7 @@ def test_a_file_needs_a_task_only(file):
     ("text", "message"),
     [
         ("", "task is missing"),
-        ("x = 1\n" + SMALL, "x is unknown; expected one of model, sleep, task, training"),
+        ("x = 1\n" + SMALL, "x is unknown; expected one of retrofit, model, sleep, task, training"),
         (SMALL + "colour = 1", "task.colour is unknown; expected one of name, "),
         (SMALL + "node = 1", "write task.nodes"),
         ("steps = 5\n" + SMALL, "write training.steps"),

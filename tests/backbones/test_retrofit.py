@@ -13,13 +13,20 @@ from workbench.batch import Batch
 from workbench.cli import main
 from workbench.config import Experiment, apply_overrides, build
 from workbench.errors import WorkbenchError
+from workbench.files import file_sha256
 from workbench.tasks import task as make_task
 from workbench.tasks.base import draw
 from workbench.training import loop as training_loop
-from workbench.training.base_alone import IN_VIEW, WITHOUT, base_alone
 from workbench.training.loop import train
 from workbench.training.resume import read_resume_state
-from workbench.training.retrofit import distillation, first_model, in_one_window, sleep_at
+from workbench.training.retrofit.base_alone import IN_VIEW, WITHOUT, base_alone
+from workbench.training.retrofit.steps import (
+    distillation,
+    first_model,
+    in_one_window,
+    retrofit_loss,
+    sleep_at,
+)
 
 WORDS = "has apples one more fewer apple than as many and . ? Anna Bob Cleo Dan 0 1 2 3 4".split()
 SETTINGS = {
@@ -39,16 +46,13 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def base(tiny_base, tmp_path_factory):
     """The folder of a tiny pretrained model that knows the words of the task."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
     folder = tmp_path_factory.mktemp("bases") / "tiny"
     tiny_base("llama", 40).save_pretrained(folder)
     words = {word: number for number, word in enumerate(["PAD", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="PAD"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("", "")])
-    tokenizer.decoder = None
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
 
@@ -71,6 +75,9 @@ def finished(experiment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "retrofit"
     assert train(experiment("training.eval_passes=[1, 2]"), folder) == "finished"
     return folder
+
+
+REPLACED = ("retrofit.after=[]", "retrofit.replace=[1]", "retrofit.distil=1", "sleep.loop=[0, 4]")
 
 
 def batch_of(experiment, count=3):
@@ -130,9 +137,10 @@ def test_its_folder_holds_what_was_added(finished, base):
     assert "gated_delta layers after blocks 1, 2" in (folder / "card.md").read_text()
     loaded = workbench.load(finished)
     assert isinstance(loaded.model, Backbone) and loaded.text.encode("Anna has").size == 2
-    assert loaded.sleep.loop == (1, 5) and loaded.identity[0] == record["hashes"][
-        "additions.safetensors"
-    ]
+    assert (
+        loaded.sleep.loop == (1, 5)
+        and loaded.identity[0] == record["hashes"]["additions.safetensors"]
+    )
     point = sorted((finished / "state").iterdir())[-1]
     assert all(name.startswith("inserted.") for name in read_resume_state(point).model)
 
@@ -141,7 +149,7 @@ def test_another_base_or_a_damaged_folder_is_refused(finished, base, tmp_path, c
     folder = shutil.copytree(finished / "checkpoint", tmp_path / "copy")
     config = folder / "config.toml"
     (folder / "additions.safetensors").write_bytes(b"cut")
-    assert refused(folder, capsys).startswith("is not the file that was saved", len(str(folder)))
+    assert "additions.safetensors is not the file that was saved" in refused(folder, capsys)
     (folder / "additions.safetensors").unlink()
     assert "lacks model.safetensors" in refused(folder, capsys)
     shutil.copy(finished / "checkpoint" / "additions.safetensors", folder)
@@ -151,8 +159,6 @@ def test_another_base_or_a_damaged_folder_is_refused(finished, base, tmp_path, c
     (other / "model.safetensors").write_bytes(weights)
     config.write_text(config.read_text().replace(str(base), str(other)))
     record = json.loads((folder / "provenance.json").read_text())
-    from workbench.files import file_sha256
-
     record["hashes"]["config.toml"] = file_sha256(config)
     (folder / "provenance.json").write_text(json.dumps(record))
     assert f"{other} is not the base of" in refused(folder, capsys)
@@ -210,11 +216,11 @@ def test_the_base_may_learn_too(experiment, tmp_path, kind):
 
 
 def test_a_replacing_layer_learns_the_attention(experiment):
-    made = experiment("retrofit.after=[]", "retrofit.replace=[1]", "retrofit.distil=1", "sleep.loop=[0, 4]")
+    made = experiment(*REPLACED)
     model, teacher, _ = first_model(made)
     assert model.depth == 4 and model.fast_weight_layers == (1,)
     batch = batch_of(made, 8)
-    first = distillation(model, teacher, batch)
+    first = distillation(model, teacher, batch).detach()
     assert float(first) == pytest.approx(1.0), "the layer's output is zero at first"
     steps = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.02)
     for _ in range(60):
@@ -227,7 +233,7 @@ def test_a_replacing_layer_learns_the_attention(experiment):
 
 def test_the_attention_it_learns_from_is_the_base_s_own(experiment):
     """Against a layer whose output is put in from transformers' own forward: no difference."""
-    made = experiment("retrofit.after=[]", "retrofit.replace=[1]", "retrofit.distil=1", "sleep.loop=[0, 4]")
+    made = experiment(*REPLACED)
     model, teacher, _ = first_model(made)
     batch = batch_of(made)
     seen = {}
@@ -237,27 +243,28 @@ def test_the_attention_it_learns_from_is_the_base_s_own(experiment):
     hook.remove()
     layer = model.replaced["1"]
     layer.mixer.forward = lambda *_: type("M", (), {"output": seen["out"]})()
-    assert float(distillation(model, teacher, batch)) < 1e-10
+    assert float(distillation(model, teacher, batch).detach()) < 1e-10
 
 
 def test_kl_is_zero_where_the_model_is_the_base(experiment):
     """One window, N = 1: the model sees what the base sees, and computes the same."""
-    words = {"name": "gsm_infinite"}
-    del words
     made = experiment("retrofit.kl=1.0", "sleep.order=predict_then_sleep")
     model, teacher, _ = first_model(made)
     batch = in_one_window(batch_of(made))
-    from workbench.training.retrofit import retrofit_loss
-
     sleep = made.sleep.model_copy(update={"window": 40, "passes": 1, "loop": None})
     bare = made.retrofit.model_copy(update={"kl": 0.0})
-    losses = [retrofit_loss(model, teacher, batch, sleep, r, None) for r in (made.retrofit, bare)]
-    assert float(losses[0]) == pytest.approx(float(losses[1]), abs=1e-6)
+
+    def losses():
+        both = made.retrofit, bare
+        return [float(retrofit_loss(model, teacher, batch, sleep, r, None).detach()) for r in both]
+
+    with_kl, without = losses()
+    assert with_kl == pytest.approx(without, abs=1e-6)
     with torch.no_grad():
         for layer in model.inserted.values():
             layer.mixer.out.weight.normal_()
-    losses = [retrofit_loss(model, teacher, batch, sleep, r, None) for r in (made.retrofit, bare)]
-    assert float(losses[0]) > float(losses[1]) + 1e-3
+    with_kl, without = losses()
+    assert with_kl > without + 1e-3
 
 
 def test_eviction_by_stage(experiment):
@@ -301,9 +308,9 @@ def test_eval_compares_it_with_its_base(finished, capsys, tiny_base):
 
 
 def test_the_command_counts_a_loop_in_blocks_of_the_base(base, tmp_path, capsys):
-    words = ["task", *(f"{k}={v}" for k, v in SETTINGS["task"].items())]
-    sets = [f"--set=task={{{', '.join(f'{k} = {json.dumps(v)}' for k, v in SETTINGS['task'].items())}, tokenizer = {json.dumps(str(base))}}}"]
-    del words
+    task = {**SETTINGS["task"], "tokenizer": str(base)}
+    entries = ", ".join(f"{name} = {json.dumps(value)}" for name, value in task.items())
+    sets = [f"--set=task={{{entries}}}"]
     sets += ["--set=sleep.window=10", "--set=training.steps=1", "--set=training.batch_size=2"]
     sets += ["--set=training.eval_count=4", "--set=training.final_passes=[0, 1]"]
     out = tmp_path / "run"

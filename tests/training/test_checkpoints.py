@@ -352,7 +352,13 @@ def test_a_hub_id_loads_what_was_fetched(folder, monkeypatch):
     hub = types.SimpleNamespace(snapshot_download=snapshot_download)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     assert load_checkpoint("hf://someone/depo").name == "tiny"
-    files = ["card.md", "config.toml", "model.safetensors", "provenance.json"]
+    files = [
+        "additions.safetensors",
+        "card.md",
+        "config.toml",
+        "model.safetensors",
+        "provenance.json",
+    ]
     assert asked == [("someone/depo", files)]
 
 

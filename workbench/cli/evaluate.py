@@ -80,7 +80,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         "passes": result,
     }
     if options.base:
-        from workbench.training.base_alone import base_alone
+        from workbench.training.retrofit.base_alone import base_alone
 
         record["base"] = base_alone(checkpoint, task, count=options.count, seed=options.seed)
     print(json.dumps(record) if options.json else _report(record, checkpoint.task))

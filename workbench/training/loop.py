@@ -40,7 +40,7 @@ from workbench.training.optimisers import Optimisers, build_optimisers, learning
 from workbench.training.parallel import Team, check_processes, device_of
 from workbench.training.places import export_folder
 from workbench.training.resume import restore_resume_point, resume_points, save_resume_point
-from workbench.training.retrofit import (
+from workbench.training.retrofit.steps import (
     check_same_base,
     first_model,
     retrofit_loss,
@@ -200,7 +200,7 @@ class _Run:
         if config.compile:
             # the cached tables are constants of their arguments; tracing past the cache is right
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")
-            self.model.blocks = torch.compile(self.model.blocks, dynamic=False)  # type: ignore[method-assign]
+            self.model.blocks = torch.compile(self.model.blocks, dynamic=False)
         self.team = Team(self.model, config) if processes() > 1 else None
         muon = self.optimisers.muon
         if self.team is not None:  # their processors may differ
@@ -334,7 +334,7 @@ class _Run:
             )
         finally:
             if blocks is not None:
-                self.model.blocks = blocks  # type: ignore[method-assign]
+                self.model.blocks = blocks
 
     def _save(self) -> None:
         check_there(self.folder)

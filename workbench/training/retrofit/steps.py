@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -195,7 +196,7 @@ def distillation(model: Backbone, teacher: Backbone, batch: Batch) -> Tensor:
     memory, losses = model.empty_memory(len(batch)), []
     real = torch.ones(batch.tokens.shape, device=model.device) if valid is None else valid.float()
     for i, (entering, wanted) in seen.items():
-        layer = model.replaced[str(i)]
+        layer: Any = model.replaced[str(i)]
         state = memory.fast_weights[model.stack.index(layer)]
         mixed = layer.mixer(layer.normed(entering), state, None, valid, True).output
         difference = (mixed.float() - wanted.float()).square().mean(-1)
@@ -214,7 +215,7 @@ def in_one_window(batch: Batch) -> Batch:
     queries = batch.difficulty.shape[1]
     each = [replace(batch.query(i), isolated=0) for i in range(queries)]
     order = np.arange(len(batch) * queries).reshape(queries, len(batch)).T.ravel()
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.concatenate([getattr(one, name) for one in each])[order]
         for name in ("tokens", "loss_mask", "valid", "answer_of", "difficulty")
     }

@@ -10,7 +10,7 @@ from workbench.backbones.loading import load_pretrained
 from workbench.tasks.base import EVALUATION, Task, draw
 from workbench.training.checkpoints import Retrofitted
 from workbench.training.evaluation import answers_right, summarise
-from workbench.training.retrofit import in_one_window
+from workbench.training.retrofit.steps import in_one_window
 
 IN_VIEW, WITHOUT = "base, text in view", "base, after eviction"
 
