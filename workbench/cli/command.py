@@ -24,6 +24,7 @@ from workbench.cli import (
     get,
     measure,
     mirror,
+    notebooks,
     results,
     runs,
     sweeps,
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         generate,
         catalogue,
         get,
+        notebooks,
     ):
         module.add_commands(commands)
     return parser
