@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import runpy
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -74,13 +75,16 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pairs}
 
 
-def test_every_package_is_installed_and_checked():
+def test_every_package_is_installed_and_checked(monkeypatch):
     tools = settings()["tool"]
     folders = {name: (base / name).relative_to(ROOT).as_posix() for name, base in PACKAGES.items()}
-    assert tools["setuptools"]["package-dir"] == folders
-    found = tools["setuptools"]["packages"]["find"]
-    assert {(ROOT / base).resolve() for base in found["where"]} == set(PACKAGES.values())
-    assert set(found["include"]) == {pattern for n in PACKAGES for pattern in (n, f"{n}.*")}
+    given = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("setuptools.setup", given.update)
+    runpy.run_path(str(ROOT / "setup.py"))
+    data = {"sleep_data": "data", "sleep_notebooks": "notebooks"}
+    assert given["package_dir"] == folders | data
+    assert set(given["packages"]) == {s.module for s in sources() if s.is_package} | set(data)
     assert tools["mypy"]["files"] == [*folders.values(), "run.py"]
     assert tools["ruff"]["lint"]["isort"]["known-first-party"] == list(PACKAGES)
 

@@ -1,15 +1,31 @@
-"""Where the bundled data is, and what was fetched."""
+"""Where the bundled data and notebooks are, and what was fetched.
+
+In a checkout they are its own folders. A wheel installs data and notebooks next to `workbench`;
+what is fetched goes to the user's data folder there.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+BESIDE: Final = Path(__file__).resolve().parents[1]
+CHECKOUT: Final = (BESIDE / "run.py").is_file() and (BESIDE / "pyproject.toml").is_file()
+HERE: Final = BESIDE if CHECKOUT else Path(platformdirs.user_data_dir("sleep-workbench", False))
+"""Where fetched files go unless a variable names another folder."""
 
 
 def data_folder() -> Path:
-    """Return the folder of bundled data: ``$WORKBENCH_DATA``, else ``data`` in the checkout."""
-    named = os.environ.get("WORKBENCH_DATA")
-    return Path(named) if named else Path(__file__).resolve().parents[1] / "data"
+    """Return the folder of bundled data: ``$WORKBENCH_DATA``, else what was installed."""
+    return _named("WORKBENCH_DATA", BESIDE / ("data" if CHECKOUT else "sleep_data"))
+
+
+def notebooks_folder() -> Path:
+    """Return the folder of the notebooks."""
+    return BESIDE / ("notebooks" if CHECKOUT else "sleep_notebooks")
 
 
 def bundled_checkpoints() -> dict[str, Path]:
@@ -36,11 +52,15 @@ def _visible(folder: Path) -> list[Path]:
 
 def corpora_folder() -> Path:
     """Return the folder of fetched corpora: ``$WORKBENCH_CORPORA``, else ``corpora`` here."""
-    named = os.environ.get("WORKBENCH_CORPORA")
-    return Path(named) if named else Path(__file__).resolve().parents[1] / "corpora"
+    return _named("WORKBENCH_CORPORA", HERE / "corpora")
 
 
 def models_folder() -> Path:
     """Return the folder of fetched models: ``$WORKBENCH_MODELS``, else ``models`` here."""
-    named = os.environ.get("WORKBENCH_MODELS")
-    return Path(named) if named else Path(__file__).resolve().parents[1] / "models"
+    return _named("WORKBENCH_MODELS", HERE / "models")
+
+
+def _named(variable: str, otherwise: Path) -> Path:
+    """Return the folder that a variable of the environment names, if it does."""
+    named = os.environ.get(variable)
+    return Path(named) if named else otherwise

@@ -24,6 +24,7 @@ from workbench.cli import (
     get,
     measure,
     mirror,
+    notebooks,
     results,
     retrofit,
     runs,
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         generate,
         catalogue,
         get,
+        notebooks,
     ):
         module.add_commands(commands)
     return parser
