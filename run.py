@@ -55,6 +55,7 @@ usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
              the benchmarks, bench --list names them
   fuzz       change files at random and read them (--count, --seed, --kind): no reader may fail
   gpu-check  on a machine with an NVIDIA GPU: whether the kernels are right there, and how fast
+  gpu-retrofit  there too: what a retrofit of SmolLM2 reaches in minutes (--toy: on any CPU, tiny)
   lock       rewrite constraints.txt from a fresh environment (--torch VERSION to move torch)
   ...        any other command goes to `workbench`, such as train, eval, sample
 
@@ -377,7 +378,7 @@ def test(python: Path, arguments: Sequence[str]) -> int:
 def benchmarks() -> dict[str, Path]:
     """Return the benchmarks that `bench` runs, by name."""
     found = sorted((ROOT / "benchmarks").glob("[!_]*.py"))
-    return {path.stem: path for path in found if path.stem != "gpu_check"}
+    return {path.stem: path for path in found if not path.stem.startswith("gpu_")}
 
 
 def bench(python: Path, arguments: Sequence[str]) -> int:
@@ -399,21 +400,22 @@ def bench(python: Path, arguments: Sequence[str]) -> int:
 
 
 GPU_PROBE = "import jaxtyping, numpy, pydantic, torch, triton; assert torch.cuda.is_available()"
-"""What `benchmarks/gpu_check.py` imports, and the parts of the workbench that it trains with."""
+"""What they import, and the parts of the workbench that they train with."""
+GPU_SCRIPTS = {"gpu-check": None, "gpu-retrofit": "hf"}  # and the extra that each needs
 
 
-def gpu_check(arguments: Sequence[str], *, cpu: bool) -> int:
-    """Run the GPU's checks: with this Python if it has all they need, else with .venv."""
-    python = Path(sys.executable)
-    if code_of([python, "-c", GPU_PROBE], capture_output=True):
-        python = ensure(None, cpu=cpu)
+def gpu_script(command: str, arguments: Sequence[str], *, cpu: bool) -> int:
+    """Run a script for a GPU: with this Python if it has all it needs, else with .venv."""
+    python, extra = Path(sys.executable), GPU_SCRIPTS[command]
+    probe = GPU_PROBE + ("; import accelerate, gguf, transformers" if extra else "")
+    if code_of([python, "-c", probe], capture_output=True):
+        python = ensure(extra, cpu=cpu)
     else:
         say(f"using {python}, which has torch with CUDA; nothing is installed")
-    paths = [str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    script = str(ROOT / "benchmarks" / "gpu_check.py")
-    command = [str(python), "-P", script, *arguments]
-    return code_of(command, env=environment)
+    paths = filter(None, [str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    script = ROOT / "benchmarks" / f"{command.replace('-', '_')}.py"
+    return code_of([str(python), "-P", str(script), *arguments], env=environment)
 
 
 def lab_command(python: Path, arguments: Sequence[str]) -> list[str]:
@@ -472,18 +474,16 @@ def main(arguments: Sequence[str]) -> int:
     cpu, command, rest = parse(arguments)
     if command == "lock":
         return lock(rest, cpu=cpu)
-    if command == "gpu-check":
-        return gpu_check(rest, cpu=cpu)
+    if command in GPU_SCRIPTS:
+        return gpu_script(command, rest, cpu=cpu)
     python = ensure(NEEDS.get(command), cpu=cpu)
     if command == "test":
         return test(python, rest)
     if command == "bench":
         return bench(python, rest)
     if command == "fuzz":
-        tests = ROOT / "tests"
-        hand_over(
-            [str(python), "-P", str(tests / "fuzz.py"), *rest], PYTHONPATH=str(tests / "support")
-        )
+        fuzz = [str(python), "-P", str(ROOT / "tests" / "fuzz.py"), *rest]
+        hand_over(fuzz, PYTHONPATH=str(ROOT / "tests" / "support"))
     if command == "lab":
         hand_over(lab_command(python, rest), **lab_environment())
     hand_over([str(python), "-P", "-m", "workbench.cli", command, *rest])

@@ -156,6 +156,8 @@ def test_gpu_check_installs_nothing_where_python_has_it_all(run, monkeypatch):
     command, options = calls[-1]
     assert command[0] == sys.executable and command[-2:] == ["--minutes", "1"]
     assert str(run.ROOT / "kernels") in options["env"]["PYTHONPATH"]
+    assert run.main(["gpu-retrofit", "--toy"]) == 0
+    assert calls[-1][0][-2:] == [str(run.ROOT / "benchmarks" / "gpu_retrofit.py"), "--toy"]
 
 
 def test_old_pythons_can_read_the_script_as_far_as_the_complaint():

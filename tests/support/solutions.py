@@ -17,7 +17,7 @@ import torch
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "src"
 LESSONS = (
     "associative", "boundary", "stepping", "changing", "writers", "probing", "attributing",
-    "causing", "more_sleep", "audits", "story",
+    "causing", "more_sleep", "audits", "story", "retrofitting",
 )  # fmt: skip
 """Modules of `sleep_course.exercises`, in the order of their notebooks."""
 

@@ -30,16 +30,18 @@ def word_tokens(
     """
     tokenizer = Tokenizer(named, ["Anna has 3 apples ."])
     spelt = {word: tokenizer.encode(f" {word}").ids for word in (*words, *names, *numbers)}
+    # a tokenizer may have one token for all words that it does not know
+    known = {word for word, ids in spelt.items() if tokenizer.decode(ids).strip() == word}
     before = spelt[numbers[0]][:-1]
-    whole = [word for word in words if len(spelt[word]) == 1]
-    whole += [n for n in numbers if spelt[n][:-1] == before]
+    whole = [word for word in words if len(spelt[word]) == 1 and word in known]
+    whole += [n for n in numbers if spelt[n][:-1] == before and n in known]
     if missing := [word for word in (*words, *numbers) if word not in whole]:
         raise WorkbenchError(
             f"task.tokenizer = {named!r}, which splits {missing[0]!r}",
             "a tokenizer for which each word and each number is one token",
             "choose another tokenizer, or a smaller task.modulus",
         )
-    single = tuple(name for name in names if len(spelt[name]) == 1)
+    single = tuple(name for name in names if len(spelt[name]) == 1 and name in known)
     ids = {pad: 0} | {word: spelt[word][-1] for word in (*whole, *single)}
     symbols = [f"<{symbol}>" if symbol in ids else symbol for symbol in tokenizer.symbols]
     for word, token in ids.items():
