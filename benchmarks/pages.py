@@ -8,8 +8,8 @@ and until the page can be used. A cold visit has an empty cache. In Explore a st
 N and own input are timed in the page, from the action to the first frame after what it changes;
 the steps also while two runs train. `--old` times another checkout of this repository in the same
 way, in turn with this one. `--sessions` opens and closes so many visits and reports the server's
-memory. Also timed: recording 64 examples with all states, and a probe map of 2 layers x 5 passes x
-4 targets x 5 splits.
+memory (200 take some four minutes a server). Also timed: recording 64 examples with all states, and
+a probe map of 2 layers x 5 passes x 4 targets x 5 splits.
 """
 
 from __future__ import annotations
@@ -153,21 +153,29 @@ def theatre(browser: Any, url: str, repeats: int) -> Rows:
     return rows
 
 
-def sessions(url: str, pid: int, count: int, old: bool) -> list[float]:
-    """Return the server's memory in MB before, then after every tenth of so many visits."""
+def sessions(url: str, pid: int, count: int) -> list[float]:
+    """Return the server's memory in MB before, then after every tenth of so many visits.
+
+    A visit opens every entry, asks for a scene of its own, and asks Experiment what is new; where a
+    page is one of Bokeh's, its websocket is opened and closed.
+    """
     import asyncio
 
     ask = {"what": "scene", "name": CHECKPOINT, "N": 4}
+    places = [
+        next(p for p in where if status(f"{url}/{p}") == 200) for where, _ in ENTRIES.values()
+    ]
 
-    def fetch(path: str, data: bytes | None = None) -> None:
+    def fetch(path: str, asked: dict[str, Any] | None = None) -> bytes:
         headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+        data = None if asked is None else json.dumps(asked).encode()
         request = urllib.request.Request(f"{url}/{path}", data, headers)
         with urllib.request.urlopen(request, timeout=120) as answer:
-            body = answer.read()
-            if answer.headers.get("Content-Encoding") == "gzip":
-                gzip.decompress(body)
+            body: bytes = answer.read()
+            zipped = answer.headers.get("Content-Encoding") == "gzip"
+            return gzip.decompress(body) if zipped else body
 
-    def panel(path: str) -> None:
+    def open_socket(path: str) -> None:
         from bokeh.client import ClientSession
         from tornado.ioloop import IOLoop
 
@@ -181,28 +189,24 @@ def sessions(url: str, pid: int, count: int, old: bool) -> list[float]:
         session.close()
         loop.close()
 
-    places = {name: next(p for p in where if status(f"{url}/{p}") == 200)
-              for name, (where, _) in ENTRIES.items()}  # fmt: skip
-
-    def one(number: int) -> None:
-        for name, place in places.items():
-            if old or name == "Experiment":
-                panel(place)
-            else:
-                fetch(place)
-        if not old:
-            body = json.dumps({**ask, "example": number % 16, "seed": number // 16}).encode()
-            fetch("explore/ask", body)
+    def visit_all(number: int) -> None:
+        bokeh = [place for place in places if b"docs_json" in fetch(place)]
+        for place in bokeh:
+            open_socket(place)
+        fetch("explore/ask", {**ask, "example": number % 16, "seed": number // 16})
+        if not bokeh:
+            for kind in ("look", "curves"):
+                fetch("experiment/ask", {"kind": kind, "client": str(number)})
 
     for number in range(20):
-        one(number)  # caches fill
+        visit_all(number)  # caches fill
     time.sleep(35)
     found = [memory(pid)["rss_mb"]]
     for number in range(count):
-        one(number)
+        visit_all(number)
         if (number + 1) % max(1, count // 10) == 0:
             found.append(memory(pid)["rss_mb"])
-    time.sleep(35)  # the server ends sessions without a websocket after 30 s
+    time.sleep(35)  # the server ends Bokeh's sessions without a websocket after 30 s
     return [*found, memory(pid)["rss_mb"]]
 
 
@@ -293,9 +297,7 @@ def main() -> None:
         if options.sessions:
             with ThreadPoolExecutor(1) as pool:  # the browser has this thread's event loop
                 record["memory_mb"] = {
-                    side: pool.submit(
-                        sessions, url, pid, options.sessions, side == "before"
-                    ).result()
+                    side: pool.submit(sessions, url, pid, options.sessions).result()
                     for side, (url, pid) in servers.items()
                 }
     for side, rows in record["pages"].items():

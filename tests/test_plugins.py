@@ -60,7 +60,8 @@ def test_a_page_is_one_file(package):
     try:
         status, text = served.get("/toy")
         links = [page.link for page in pages.pages()]
-        shown = pages.build("toy")._render_items["main"][0]
+        toy = next(page for page in pages.pages() if page.link == "toy")
+        shown = pages.build(toy)._render_items["main"][0]
     finally:
         served.stop()
     assert status == 200 and "<title>Toy page - Sleep workbench</title>" in text
@@ -85,7 +86,7 @@ PLAIN = """
 
     PAGE = PageEntry("toy", "Toy page", 45, document=document,
                      routes=lambda: [("/toy/number", Number)],
-                     old={"tin": {"from": "tin"}, "experiment": {}})
+                     old={"tin": {"from": "tin"}, "explore": {}})
 """
 
 
@@ -103,7 +104,7 @@ def test_a_plain_page_is_one_file(package):
         assert served.get("/toy/number") == (200, "7")
         status, _, head = served.answer("/tin?x=1%202")
         assert status == 302 and "\r\nLocation: /toy?x=1+2&from=tin\r\n" in head
-        assert served.get("/experiment")[0] == 200, "a page that exists has its own address"
+        assert served.get("/explore")[0] == 200, "a page that exists has its own address"
     finally:
         served.stop()
 

@@ -1,9 +1,14 @@
 """What docs/findings.md says of Variables, computed again from the records by NumPy and scipy."""
 
+import tomllib
+
 import numpy as np
 import pytest
 from findings_page import TOP, difference_cell, mean_cell, prose, record, rows
 from scipy import stats
+
+import workbench
+from workbench.tasks import batch_generator
 
 PROSE = prose("Working out values")
 SEEDS = {"variables-mini": 5, "variables-words": 3, "variables-story": 3}
@@ -11,12 +16,15 @@ DEPTHS = ("1", "2", "3", "4")
 every_record = pytest.mark.parametrize("name", SEEDS)
 
 
+LONG = "variables-long-story"
+
+
 def of(arm, passes, name="variables-mini"):
     labels = (arm, passes)
     found = [
         r for r in record(name)["runs"] if (r["labels"]["arm"], r["labels"]["passes"]) == labels
     ]
-    assert [r["labels"]["seed"] for r in found] == list(range(SEEDS[name]))
+    assert [r["labels"]["seed"] for r in found] == list(range(SEEDS.get(name, 3)))
     return found
 
 
@@ -29,7 +37,9 @@ def scores(arm, passes, depth, tested=None, name="variables-mini"):
 @every_record
 def test_means_and_intervals_at_equal_tokens(name):
     found = rows(name, "equal_tokens", "arm")
-    assert [row[1] for row in found] == ["1", "4"]
+    assert [row[1] for row in found] == (
+        ["1", "2", "4"] if name == "variables-mini" else ["1", "4"]
+    )
     for _, n, *cells, seeds in found:
         assert cells == [mean_cell(scores("sleep", int(n), d, name=name)) for d in DEPTHS]
         assert seeds == str(SEEDS[name])
@@ -69,6 +79,26 @@ def test_what_is_said_of_the_story_seed_by_seed():
     assert said.format(*(four - one)) in PROSE
 
 
+def test_what_is_said_of_the_long_story():
+    means = {n: [scores("sleep", n, d, name=LONG).mean() for d in DEPTHS[1:]] for n in (4, 1)}
+    three = "{:.2f}, {:.2f} and {:.2f}"
+    four, one = three.format(*means[4]), three.format(*means[1])
+    assert f"N = 4 answers {four} at depth 2, 3 and 4, N = 1 {one}" in PROSE
+    gains = [f"{four - one:+.2f}" for four, one in zip(means[4], means[1], strict=True)]
+    assert "{}, {} and {} at depth 2, 3 and 4 (stands, for that start)".format(*gains) in TOP
+    for cells in rows(LONG, "equal_tokens", "difference"):
+        pair = (scores("sleep", n, cells[1], name=LONG) for n in (4, 1))
+        assert cells[2] == difference_cell(*pair) and cells[6] == "t"
+    config = of("sleep", 4, LONG)[0]["config"]
+    assert "variables-story.sleep-n4-seed0" in config
+    settings = tomllib.loads(config)["task"]
+    task = workbench.task(settings.pop("name"), **settings)
+    batch = task.sample(100, batch_generator(0, 0, "words"))
+    stories = [task.text(batch, i).splitlines()[0] for i in range(100)]
+    words = np.mean([len(story.split()) for story in stories])
+    assert f"{words:.0f} words in two windows" in PROSE and f"a story of {words:.0f} words" in TOP
+
+
 def test_what_is_said_of_equal_flops():
     spent = {(a, n): of(a, n)[0]["budget"] for a, n in (("sleep", 4), ("sleep", 1), ("deeper", 4))}
     assert spent["deeper", 4]["flops"] == pytest.approx(spent["sleep", 4]["flops"], rel=1e-3)
@@ -86,6 +116,37 @@ def test_what_is_said_of_equal_flops():
     end = scores("deeper", 4, "4", tested="1").mean()
     said = "from {:.2f} after 1,200 of its {:,} steps to {:.2f}. N = 4 had {:.2f} by then"
     assert said.format(at[0], spent["deeper", 4]["steps"], end, at[1]) in PROSE
+
+
+def test_what_is_said_of_n_2_and_of_random_n():
+    two, any_n = scores("sleep", 2, "4"), scores("random_n", 4, "4", tested="4")
+    said = f"Four of its seeds answer {np.sort(two)[1]:.2f} or more at depth 4, one {two.min():.2f}"
+    assert said in PROSE
+    said = "reaches {:.2f} at depth 4 when tested at N = 4 (seeds from {:.2f} to {:.2f})"
+    assert said.format(any_n.mean(), any_n.min(), any_n.max()) in PROSE
+    flops = [of(arm, 4)[0]["budget"]["flops"] for arm in ("random_n", "sleep")]
+    at_one = [scores(arm, 4, "4", tested="1").mean() for arm in ("random_n", "sleep")]
+    said = "for {:.0f} % of the FLOPs of N = 4; in return it answers {:.2f} at N = 1, where"
+    assert f"{said.format(100 * flops[0] / flops[1], at_one[0])} N = 4 has {at_one[1]:.2f}" in PROSE
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")  # depth 1, where every seed is near 1
+def test_what_stands_in_the_family_with_n_2():
+    four = {d: scores("sleep", 4, d) for d in DEPTHS}
+    others = {n: {d: scores("sleep", n, d) for d in DEPTHS} for n in (1, 2)}
+    deeper = {d: scores("deeper", 4, d, tested="1") for d in DEPTHS}
+    pairs = [(others[2], others[1]), (four, others[2]), (four, others[1]), (four, deeper)]
+    p = [
+        stats.ttest_ind(left[d], right[d], equal_var=False).pvalue
+        for left, right in pairs
+        for d in DEPTHS
+    ]
+    order = np.argsort(p)
+    corrected = np.empty(16)
+    steps = [p[i] * (16 - rank) for rank, i in enumerate(order)]
+    corrected[order] = np.maximum.accumulate(steps)
+    assert "(p = {:.3f}, {:.3f} and {:.2f} corrected)".format(*corrected[13:]) in PROSE
+    assert np.flatnonzero(corrected < 0.05).tolist() == [9, 10, 11]  # N = 4 over N = 1
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss")  # depth 1, where every seed is near 1

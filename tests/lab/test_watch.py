@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+from waiting import until
 
 from workbench.files import write_json, write_text
 from workbench.identity import identify
@@ -39,7 +40,7 @@ def step(number, loss=1.0):
 def watch(tmp_path):
     """A watch that looks only when it is called, followed by "me"."""
     one = Watch(tmp_path, pause=3600)
-    one._followers["me"] = frozenset()
+    one.follow("me")
     return one
 
 
@@ -124,26 +125,25 @@ def test_runs_that_no_queue_works_on_are_reported(watch, tmp_path, monkeypatch):
     assert not watch.look().waiting
 
 
-def test_one_thread_for_all_and_none_at_work_without_watchers(tmp_path):
+def test_one_thread_for_all_and_none_at_work_once_pages_are_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
     watch = Watch(tmp_path, pause=0.01)
-    for key in "ab":
-        watch.open(key)
+    for key in "abc":
+        watch.follow(key)
     thread = watch._thread
+    assert list(watch._followers) == ["b", "c"], "no more than are looked for at a time"
     make(tmp_path, "a")
-    deadline = time.monotonic() + 10
-    while not watch.seen.runs and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert [run.name for run in watch.seen.runs] == ["a"]
-    watch.close("a")
-    watch.close("b")
+    until(lambda: watch.seen.runs)
+    monkeypatch.setattr(module, "LINGER", 0.0)
+    for key in "bc":
+        watch.follow(key)
+    until(lambda: not watch._followers)
     time.sleep(0.1)
     version = watch.seen.version
     make(tmp_path, "b")
     time.sleep(0.2)
     assert watch.seen.version == version and watch._thread is thread
-    watch.open("c")
-    assert len(watch.seen.runs) == 2, "the first look is done when open returns"
-    watch.close("c")
+    assert len(watch.follow("d").runs) == 2, "the first look is done when follow returns"
 
 
 def test_what_was_read_is_not_read_again(tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_what_was_read_is_not_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr("workbench.lab.runs.read_status", counted("runs", read_status))
     monkeypatch.setattr(module, "read_events", counted("events", read_events))
     watch = Watch(tmp_path, pause=3600)
-    watch._followers["me"] = frozenset()
+    watch.follow("me")
     assert len(watch.look().runs) == 12
     watch.look()
     assert read == {"runs": 12, "events": 0}, "what has not changed is not read again"

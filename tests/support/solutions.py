@@ -16,8 +16,8 @@ import torch
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "src"
 LESSONS = (
-    "associative", "boundary", "stepping", "changing", "writers", "probing", "attributing",
-    "causing", "more_sleep", "audits", "story", "retrofitting",
+    "sixty", "associative", "boundary", "stepping", "changing", "writers", "probing",
+    "attributing", "causing", "more_sleep", "audits", "story", "retrofitting",
 )  # fmt: skip
 """Modules of `sleep_course.exercises`, in the order of their notebooks."""
 
@@ -37,7 +37,7 @@ def solutions(lesson: str) -> list[Solution]:
     The functions are those of the solution's cell, with what earlier cells define.
     """
     checks = importlib.import_module(f"sleep_course.exercises.{lesson}")
-    (path,) = FOLDER.glob(f"{1 + LESSONS.index(lesson):02}_*.py")
+    (path,) = FOLDER.glob(f"{LESSONS.index(lesson):02}_*.py")
     scope: dict[str, Any] = {"np": np, "torch": torch}
     found = []
     # as jupytext reads them, which takes seconds to import

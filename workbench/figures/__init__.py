@@ -5,7 +5,6 @@ function takes data first and ``theme="light" | "dark"`` by keyword; arrays go i
 figure is larger than `workbench.figures.theme.BYTES` as JSON.
 """
 
-from workbench.figures.answers import answer_table
 from workbench.figures.boundaries import boundary_cursor
 from workbench.figures.lab.comparisons import arm_comparison, transfer_matrix
 from workbench.figures.lab.experiments import (
@@ -16,7 +15,7 @@ from workbench.figures.lab.experiments import (
 )
 from workbench.figures.lab.learning import learning_curves
 from workbench.figures.lab.solved import largest_solved_against_n
-from workbench.figures.memory import all_heads, one_head, shown_quantity
+from workbench.figures.memory import one_head
 from workbench.figures.traces.convergence import (
     change_against_replay,
     cka_matrix,
@@ -32,8 +31,6 @@ __all__ = [
     "accuracy_against_budget",
     "accuracy_against_flops",
     "accuracy_against_n",
-    "all_heads",
-    "answer_table",
     "arm_comparison",
     "boundary_cursor",
     "change_against_replay",
@@ -50,7 +47,6 @@ __all__ = [
     "retention_by_age",
     "retrieval",
     "share_matrix",
-    "shown_quantity",
     "singular_values",
     "token_contributions",
     "transfer_matrix",

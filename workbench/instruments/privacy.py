@@ -131,8 +131,8 @@ def recovery_after(
     texts = text_targets(batch, sleep, symbols)
     found = [_of_texts(of(texts), texts)]
     if facts:
-        told = _renamed(of(facts))
-        found.append(told.rename({name: f"fact_{name}" for name in told.data_vars}))
+        of_facts = _renamed(of(facts))
+        found.append(of_facts.rename({name: f"fact_{name}" for name in of_facts.data_vars}))
     return xr.merge(found, combine_attrs="override")
 
 

@@ -1,7 +1,8 @@
 """A watch on the run store: one polling thread per process, however many sessions there are.
 
 It stats the folders a few times a second and reads only what has changed; the events of runs that
-are followed are read on from the last byte. Pages compare a version. Without watchers it sleeps.
+are followed are read on from the last byte. Pages compare a version. When no page has asked for a
+while, it sleeps.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 PAUSE = 0.25
 """Seconds between two looks."""
+LINGER = 20.0
+"""Seconds that it looks for a page after the page has last asked."""
+MOST = 64
+"""Pages that it looks for at a time; the one that has not asked the longest is dropped first."""
 PATIENCE = 5.0
 """Seconds that runs may wait, with none at work, before it is asked whether a queue works."""
 
@@ -60,7 +65,6 @@ class _Tail:
 
     inode: int = 0
     offset: int = 0
-    version: int = 0
     entries: EventList = ()
 
 
@@ -73,7 +77,7 @@ class Watch:
         self._looking = threading.Lock()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
-        self._followers: dict[Hashable, frozenset[str]] = {}
+        self._followers: dict[Hashable, tuple[frozenset[str], float]] = {}  # and until when
         self._tails: dict[str, _Tail] = {}
         self._seen = Seen()
         self._waiting_since = 0.0
@@ -84,29 +88,28 @@ class Watch:
         """What the last look found."""
         return self._seen
 
-    def open(self, key: Hashable) -> None:
-        """Begin to look for the session `key`; the first look is done when this returns."""
+    def follow(self, key: Hashable, names: Iterable[str] = ()) -> Seen:
+        """Look for the page `key` for the next `LINGER` seconds; return what is seen.
+
+        `names` are the runs whose events it needs; they have been read when this returns.
+        """
+        wanted, until = frozenset(names), time.monotonic() + LINGER
         with self._lock:
-            self._followers.setdefault(key, frozenset())
+            before = self._followers.pop(key, None)
+            self._followers[key] = (wanted, until)  # the newest is last
+            while len(self._followers) > MOST:
+                self._followers.pop(next(iter(self._followers)))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
                 self._thread.start()
-        self.look()
-        self._wanted.set()
+            self._wanted.set()
+        return self._seen if before is not None and before[0] == wanted else self.look()
 
-    def follow(self, key: Hashable, names: Iterable[str]) -> None:
-        """Set whose events a session needs; they are there when this returns."""
+    def forget(self) -> None:
+        """Stop looking for pages that have not asked for a while."""
+        now = time.monotonic()
         with self._lock:
-            if key not in self._followers:
-                return
-            self._followers[key] = frozenset(names)
-        with self._looking:
-            self._read_on()
-
-    def close(self, key: Hashable) -> None:
-        """Stop looking for a session."""
-        with self._lock:
-            self._followers.pop(key, None)
+            self._followers = {k: one for k, one in self._followers.items() if one[1] > now}
             if not self._followers:
                 self._wanted.clear()
 
@@ -115,10 +118,10 @@ class Watch:
         tails = self._tails
         return {name: tails[name].entries for name in names if name in tails}
 
-    def versions(self, names: Iterable[str]) -> tuple[tuple[str, int], ...]:
-        """Return for each run a number that changes when its events do."""
-        tails = self._tails
-        return tuple((n, tails[n].version if n in tails else -1) for n in names)
+    def versions(self, names: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+        """Return for each run what changes when its events do: file, and bytes read of it."""
+        tails = {name: self._tails.get(name) or _Tail() for name in names}
+        return tuple((name, one.inode, one.offset) for name, one in tails.items())
 
     def look(self) -> Seen:
         """Look now; called by the thread, and after a change."""
@@ -135,6 +138,7 @@ class Watch:
     def _run(self) -> None:
         while True:
             self._wanted.wait()
+            self.forget()
             try:
                 self.look()
             except Exception:  # a folder may hold anything; the watch goes on
@@ -172,7 +176,7 @@ class Watch:
     def _read_on(self) -> bool:
         """Read the new events of followed runs; return whether there were any."""
         with self._lock:
-            wanted = set().union(*self._followers.values()) if self._followers else set()
+            wanted = {name for names, _ in self._followers.values() for name in names}
         tails = {name: self._tails.get(name) or _Tail() for name in wanted}
         moved = False
         for name, tail in tails.items():
@@ -200,5 +204,5 @@ def _go_on(tail: _Tail, folder: Path) -> bool:
         tail.offset = max(events.offset, tail.offset)
         return False
     tail.entries = (*(() if fresh else tail.entries), *events.entries)
-    tail.inode, tail.offset, tail.version = inode, events.offset, tail.version + 1
+    tail.inode, tail.offset = inode, events.offset
     return True

@@ -110,7 +110,7 @@ def recorded_parts(
     _check(model, batch, sleep, keep, batch_size)
     rows = readings(batch, sleep)
     attributes = root_attributes(model, batch, sleep, task=task, origin=origin)
-    told = on_answers or (lambda window, sleep_pass, wakes: None)
+    on_answers = on_answers or (lambda window, sleep_pass, wakes: None)
     for start in range(0, len(batch), batch_size):
         part = batch.examples(slice(start, start + batch_size))
         if readings(part, sleep) != rows:
@@ -120,7 +120,7 @@ def recorded_parts(
                 f"record them together, with batch_size={len(batch)}",
             )
         with _evaluating(model):
-            groups = _Part(model, part, sleep, keep, rows, told, changed).groups()
+            groups = _Part(model, part, sleep, keep, rows, on_answers, changed).groups()
         root = _root(np.arange(start, start + len(part)), rows, sleep, attributes)
         groups = {"inputs": inputs_of(part, sleep.window, rows), **groups}
         tree = xr.DataTree.from_dict({"/": root, **{f"/{n}": found for n, found in groups.items()}})

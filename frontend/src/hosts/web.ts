@@ -13,8 +13,10 @@ interface Data {
   catalogue: { name: string; passes?: number[] }[];
   settings?: { [name: string]: unknown };
   story?: unknown;
-  /** Names of the place that this page's address keeps; all of them where it is left out. */
+  /** Names of the place that this page's address keeps, none of them to leave it as it is; all where it is left out. */
   keep?: string[];
+  /** Where the reader is at first; as the address says where it is left out. */
+  place?: Address;
 }
 
 /** Time for the first picture, before the same text with other N is asked for. */
@@ -44,9 +46,9 @@ class WebModel implements Model {
   constructor(private readonly data: Data, scene: Uint8Array, theme: string) {
     this.values = {
       scene, catalogue: data.catalogue, live: true, story: data.story,
-      settings: { ...data.settings, theme }, place: fromSearch(location.search),
+      settings: { ...data.settings, theme }, place: data.place ?? fromSearch(location.search),
     };
-    addEventListener("popstate", () => this.back());
+    if (!data.place) addEventListener("popstate", () => this.back());
   }
 
   get(name: string): any {
@@ -97,6 +99,7 @@ class WebModel implements Model {
   /** Keep a place in the address: steps replace it, another text or model is a new entry. */
   private keep(place: Address): void {
     if (this.data.keep) {
+      if (!this.data.keep.length) return;
       const search = toSearch(Object.fromEntries(this.data.keep.map((name) => [name, place[name]])));
       return history.replaceState(null, "", search === "?" ? location.pathname : search);
     }
@@ -176,9 +179,9 @@ class WebModel implements Model {
   }
 }
 
-/** Show the theatre where the page has its place. */
-async function start(data: Data): Promise<void> {
-  const element = document.getElementById("theatre")!, list = document.getElementById("problems");
+/** Show the theatre where the page has its place; returns what ends it. */
+export async function start(data: Data, element = document.getElementById("theatre")!): Promise<(() => void) | void> {
+  const list = document.getElementById("problems");
   const root = document.documentElement;
   const say = (lines: string[]) => {
     if (!list) return;
@@ -199,10 +202,11 @@ async function start(data: Data): Promise<void> {
       const { own, asked } = data as Data & { own: Address; asked: { [name: string]: unknown } };
       const model = new WebModel(data, frame.content, root.dataset.theme!);
       model.own = own;
-      theatre.render({ model, el: element });
+      const leave = theatre.render({ model, el: element }), paint = () => model.change("settings", { ...model.get("settings"), theme: root.dataset.theme });
       element.classList.remove("waiting");
-      addEventListener("themechange", () => model.change("settings", { ...model.get("settings"), theme: root.dataset.theme }));
+      addEventListener("themechange", paint);
       setTimeout(() => void model.fetchOthers(asked), AFTER_MS);
+      return () => (removeEventListener("themechange", paint), leave());
     }
   } catch (error) {
     say([`The theatre cannot be shown: ${(error as Error).message}`, GONE]);

@@ -2,21 +2,17 @@
 
 import asyncio
 import logging
-import runpy
 import socket
 from pathlib import Path
-from types import SimpleNamespace
 
-import panel as pn
 import pytest
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
 from workbench.errors import WorkbenchError
-from workbench.registry import load, names
 from workbench.views.home import page as home
 from workbench.views.site import pages, server
-from workbench.views.site.entry import GROUP, PageEntry, Visit
+from workbench.views.site.entry import PageEntry, Visit
 from workbench.views.site.glossary import GENERAL, words, words_html
 
 
@@ -37,13 +33,13 @@ def test_words_have_one_source(monkeypatch):
         (RuntimeError("oops"), "RuntimeError: oops"),
     ],
 )
-def test_a_page_that_fails_says_why(monkeypatch, caplog, error, said):
+def test_a_page_that_fails_says_why(caplog, error, said):
     def broken(page):
         raise error
 
-    monkeypatch.setattr(pages, "pages", lambda: (PageEntry("toy", "Toy", 1, broken),))
     with caplog.at_level(logging.ERROR):
-        assert said in pages.build("toy")._render_items["main"][0].object
+        built = pages.build(PageEntry("toy", "Toy", 1, broken))
+        assert said in built._render_items["main"][0].object
         pages.show_error(error)
     logged = [record.message for record in caplog.records]
     bug = ["the page Toy - Sleep workbench cannot be built", "error in a callback"]
@@ -71,31 +67,15 @@ def test_a_port_in_use_is_one_line():
     assert "\n" not in str(error.value)
 
 
-APPS = Path(__file__).resolve().parents[3] / "apps"
+APP = Path(__file__).resolve().parents[3] / "apps" / "theatre.py"
 
 
-def test_the_apps_are_the_pages_of_the_server(monkeypatch):
-    """`panel serve apps/*.py` serves Panel's pages as `workbench serve` does."""
-    done = []
-    stub = SimpleNamespace(servable=lambda: done.append("servable"))
-    monkeypatch.setattr(type(pn.state), "served", True)
-    monkeypatch.setattr(pages, "configure", lambda: done.append("configure"))
-    monkeypatch.setattr(pages, "build", lambda link: done.append(link) or stub)
-    entries = {name: load(point, PageEntry) for name, point in names(GROUP).items()}
-    known = {name: entry for name, entry in entries.items() if entry.view}
-    assert {path.stem for path in APPS.glob("*.py")} == set(known)
-    for name, entry in known.items():
-        done.clear()
-        path = APPS / f"{name}.py"
-        assert "--address 127.0.0.1" in path.read_text(), "there is no authentication"
-        runpy.run_path(str(path))
-        assert done == ["configure", entry.link, "servable"]
-
-
-def test_an_app_is_served():
+def test_the_theatre_is_served_by_panel():
     from panel.tests.util import serve_and_request
 
-    assert serve_and_request(APPS / "experiment.py").status_code == 200
+    assert "--address 127.0.0.1" in APP.read_text(), "there is no authentication"
+    answer = serve_and_request(APP)
+    assert answer.status_code == 200 and "cannot be shown" not in answer.text
 
 
 def test_every_way_to_serve_has_the_same_threads(monkeypatch):

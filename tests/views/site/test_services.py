@@ -132,6 +132,9 @@ def test_an_address_names_no_path_and_no_hub_id(tmp_path, monkeypatch):
         assert "\n" not in str(refused.value)
     assert not fetched
     assert shelf.checkpoint("runs/mine").task.name == "depo"
+    (tmp_path / "runs" / "young").mkdir()
+    with pytest.raises(WorkbenchError, match="the run young has not finished"):
+        shelf.checkpoint("runs/young")
 
 
 @pytest.mark.process

@@ -65,9 +65,9 @@ def _shortcut(solution: Solution, quantity: str) -> int:
     common = min(constants, key=lambda value: (-constants[value], value))
     sentence = solution.by_subject.get(quantity)
     if sentence is None:  # a total, of what is given or guessed
-        told = solution.by_subject.items()
+        solved = solution.by_subject.items()
         return solution.combined(
-            quantity, {name: s.constant if s.form == "constant" else common for name, s in told}
+            quantity, {name: s.constant if s.form == "constant" else common for name, s in solved}
         )
     if sentence.form in ("difference", "unknown"):
         return common if solution.modulus is None else common % solution.modulus

@@ -392,8 +392,8 @@ def _reversed(problem: Problem, quantities: Quantities, random: Random) -> bool:
         return False
     leaf = random.choice(leaves)
     tried = np.arange(1, LARGEST + 1)
-    told = _as_polynomial(problem, asked, leaf.quantity, quantities)(tried)
-    if tried[told == problem.values[asked]].tolist() != [leaf.constant]:
+    answers = _as_polynomial(problem, asked, leaf.quantity, quantities)(tried)
+    if tried[answers == problem.values[asked]].tolist() != [leaf.constant]:
         return False
     problem.given, problem.questions = asked, [leaf.quantity]
     return True

@@ -244,8 +244,8 @@ class Solution:
                 self.by_subject[sentence.subject] = sentence
         if len(unknown) > 1 or len(self.facts) != len(unknown):
             raise WorkbenchError(
-                f"{len(unknown)} unknown quantities and {len(self.facts)} values that are told",
-                "one value told for one unknown quantity",
+                f"{len(unknown)} unknown quantities and {len(self.facts)} values that are given",
+                "one value given for one unknown quantity",
                 "tell what one total comes to, or give the unknown quantity a value",
             )
         self.unknown = unknown[0] if unknown else ""
@@ -348,7 +348,7 @@ class Solution:
             raise WorkbenchError(
                 f"{len(found)} values of the {self.unknown} lead to {fact.text}",
                 "exactly one",
-                "change the value that is told",
+                "change the value that is given",
             )
         return int(found[0])
 

@@ -50,7 +50,7 @@ class GsmInfiniteConfig(TaskConfig):
     answer : {"number", "digits"}
         Numbers are one token each, or one token a digit.
     difficulty : {"operations", "depth"}
-        What accuracies are told by: op, or the longest chain of sentences to the answer.
+        What accuracies are broken down by: op, or the longest chain of sentences to the answer.
     tokenizer : str
         "words": a token for each word; or a file of the library `tokenizers` (tokenizer.json), the
         name of a pretrained model, or hf:// and an id of the Hub. Numbers are then split as the

@@ -171,11 +171,11 @@ class GsmInfinite(Task):
 
     def _asked(self, problem: Problem, quantity: int) -> _Question:
         """Return a question of a problem, with its answer and its difficulty."""
-        told = quantity if problem.given is None else problem.given
+        start = quantity if problem.given is None else problem.given
         if self.config.difficulty == "depth":
-            level = problem.depths[told]
+            level = problem.depths[start]
         else:
-            level = operations_of(problem, told, self._quantities)
+            level = operations_of(problem, start, self._quantities)
         return _Question(self._wording.names[quantity], problem.values[quantity], level)
 
     def _batch(self, contexts: list[list[int]], asked: list[list[_Question]]) -> Batch:
@@ -341,8 +341,8 @@ class GsmInfinite(Task):
         asked = []
         for quantity in quantities:
             value = solution.value(quantity)
-            told = quantity if not solution.unknown else solution.facts[0].subject
-            level = getattr(solution, self.config.difficulty)(told)
+            start = quantity if not solution.unknown else solution.facts[0].subject
+            level = getattr(solution, self.config.difficulty)(start)
             asked.append(_Question(quantity, value, level))
         said = [w for s in story.sentences for w in words[s.tokens.start : s.tokens.stop]]
         if self.config.question == "first":

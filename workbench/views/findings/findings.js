@@ -1,11 +1,9 @@
 // The page Findings: the list can be searched, parts and figures come when they are needed, and
 // measurements are started and followed.
 
-const data = JSON.parse(document.getElementById("data").textContent)
 const article = document.getElementById("finding")
 const part = document.getElementById("part")
 const address = (base, query) => `${base}?${new URLSearchParams(query)}`
-const theme = () => document.documentElement.dataset.theme
 const failure = (text) => make("p", {class: "failure", role: "alert"}, text)
 
 // --- the list of questions ---------------------------------------------------------------------
@@ -104,25 +102,6 @@ for (const select of article.querySelectorAll("[data-choice]")) {
 
 // --- figures -------------------------------------------------------------------------------------
 
-let library
-function plotly() {
-  library ??= new Promise((done, failed) => {
-    const script = make("script", {src: data.plotly})
-    script.addEventListener("load", () => done(window.Plotly))
-    script.addEventListener("error", () => failed(new Error("the script that draws figures did not load")))
-    document.head.append(script)
-  })
-  return library
-}
-
-const CONFIG = {displayModeBar: false, responsive: false}
-const PANEL = 175 // pixels that a panel needs at least: below that a figure scrolls
-
-function columns(layout) {
-  const starts = Object.keys(layout).filter((name) => name.startsWith("xaxis")).map((name) => layout[name].domain?.[0] ?? 0)
-  return new Set(starts.map((start) => start.toFixed(3))).size
-}
-
 function numbers(figure) {
   const options = {}
   for (const select of figure.querySelectorAll("[data-option]")) options[select.dataset.option] = select.value
@@ -137,15 +116,11 @@ async function draw(figure) {
   figure.dataset.wanted = wanted
   place.setAttribute("aria-busy", "true")
   try {
-    const [answer, Plotly] = await Promise.all([fetch(wanted), plotly(), document.fonts.ready])
+    const [answer] = await Promise.all([fetch(wanted), plotly()])
     if (!answer.ok) throw new Error(await answer.text())
-    const {data: traces, layout} = await answer.json()
+    const found = await answer.json()
     if (figure.dataset.wanted !== wanted) return // something else was chosen meanwhile
-    figure.least = PANEL * columns(layout) + (layout.margin?.l ?? 60)
-    layout.width = Math.max(place.clientWidth, figure.least)
-    await Plotly.react(place, traces, layout, CONFIG)
-    place.style.minHeight = ""
-    figure.dataset.drawn = "true"
+    await plot(figure, found)
   } catch (error) {
     figure.dataset.wanted = ""
     place.replaceChildren(failure(`This figure cannot be drawn: ${error.message}`))
@@ -157,34 +132,13 @@ const seen = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) draw(entry.target)
 }, {rootMargin: "300px"})
 
-const sized = new ResizeObserver((entries) => {
-  for (const {target, contentRect} of entries) {
-    const figure = target.closest("figure")
-    const width = Math.max(Math.floor(contentRect.width), figure.least ?? 0)
-    if (figure.dataset.drawn && window.Plotly && target.layout && width && target.layout.width !== width) {
-      window.Plotly.relayout(target, {width})
-    }
-  }
-})
-
-async function save(figure, format) {
-  const Plotly = await plotly()
-  const place = figure.querySelector(".drawing")
-  const paper = getComputedStyle(document.documentElement).getPropertyValue("--paper")
-  const {width, height} = place._fullLayout
-  const layout = {...place.layout, paper_bgcolor: paper}
-  await Plotly.downloadImage({data: place.data, layout}, {
-    format, width, height, scale: format === "png" ? 2 : 1, filename: `${figure.dataset.at}-${figure.dataset.number}`.replaceAll("/", "-"),
-  })
-}
-
 function enliven(root) {
   for (const figure of root.querySelectorAll("figure.plot")) {
     seen.observe(figure)
-    sized.observe(figure.querySelector(".drawing"))
     for (const select of figure.querySelectorAll("[data-option]")) select.addEventListener("change", () => draw(figure))
     for (const button of figure.querySelectorAll("[data-save]")) {
-      button.addEventListener("click", () => save(figure, button.dataset.save))
+      button.addEventListener("click", () =>
+        save(figure, button.dataset.save, `${figure.dataset.at}-${figure.dataset.number}`.replaceAll("/", "-")))
     }
   }
   for (const link of root.querySelectorAll("[data-query]")) link.href = `${data.data}?${link.dataset.query}`
@@ -208,22 +162,6 @@ async function load(at, options) {
 }
 
 // --- measuring -----------------------------------------------------------------------------------
-
-/** Ask the server; its answer is a stream of frames, of which the JSON result and the problem count. */
-async function ask(wish) {
-  const answer = await fetch(data.ask, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(wish)})
-  if (!answer.ok) throw new Error(await answer.text())
-  const bytes = await answer.arrayBuffer(), view = new DataView(bytes)
-  let found = {}
-  for (let at = 0; at < bytes.byteLength;) {
-    const length = view.getUint32(at, true), kind = String.fromCharCode(view.getUint8(at + 4))
-    const content = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, at + 5, length)))
-    at += 5 + length
-    if (kind === "j") found = content
-    if (kind === "r" && content.problem) throw new Error(content.problem)
-  }
-  return found
-}
 
 const PAUSE = 250 // milliseconds without typing before the server is asked
 const SOON = 500, SELDOM = 4000 // milliseconds between two looks at what is running

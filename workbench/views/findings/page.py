@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from workbench.files import read_text
 from workbench.measurements import fields
 from workbench.measurements.catalogue import measurements
 from workbench.views.findings import sweeps
@@ -25,13 +24,14 @@ from workbench.views.findings.catalogue import (
     from_old,
     records_of,
 )
-from workbench.views.parts.html import failure_html, select
-from workbench.views.site.assets import asset, asset_text, plotly
+from workbench.views.parts.html import failure_html, script_of, select
+from workbench.views.site.assets import asset, plotly
 from workbench.views.site.entry import Document, Visit
 from workbench.views.site.services import services
 
 HERE = Path(__file__).parent
-FORMS = HERE.parent / "parts" / "forms.js"
+PARTS = HERE.parent / "parts"
+SCRIPTS = (*(PARTS / name for name in ("page.js", "forms.js", "plots.js")), HERE / "findings.js")
 LINK = "findings"
 WEIGHTS = {
     "stands": "p < 0.05 by Welch's t test, corrected for all differences of the record",
@@ -90,7 +90,7 @@ def document(visit: Visit) -> Document | None:
     return Document(
         found.title,
         body,
-        scripts=(asset_text("findings.js", read_text(FORMS) + read_text(HERE / "findings.js")),),
+        scripts=(script_of("findings.js", *SCRIPTS),),
         styles=(asset(HERE / "findings.css"),),
         data=data,
         fetches=() if found.kind in (MEASURE, "damaged") else (part,),

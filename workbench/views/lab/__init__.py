@@ -3,5 +3,10 @@
 from workbench.views.site.entry import PageEntry
 
 PAGE = PageEntry(
-    "experiment", "Experiment", 10, "workbench.views.lab.page:Lab.in_page", old={"lab": {}}
+    "experiment",
+    "Experiment",
+    10,
+    document="workbench.views.lab.page:document",
+    routes="workbench.views.lab.answers:routes",
+    old={"lab": {}},
 )

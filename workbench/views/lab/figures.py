@@ -1,4 +1,4 @@
-"""What the selected runs have logged, as figures and as CSV; redrawn only when there is more."""
+"""What the selected runs have logged, as figures and as CSV; redrawn when there is more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -24,6 +25,7 @@ from workbench.lab.results import dataset, entries_of, learning, so_far
 from workbench.lab.results.finished import conclusion
 from workbench.lab.runs import ACTIVE, Run
 from workbench.lab.watch import EventList
+from workbench.once_cache import OnceCache
 from workbench.tasks.phrases import counted
 
 logger = logging.getLogger(__name__)
@@ -34,75 +36,85 @@ CURVES = (
 AGAINST_N = ("arm", "n", "difficulty", "mean", "low", "high", "seeds")
 
 
+_kept = OnceCache(16)
+
+
+@dataclass
 class Curves:
     """Figures and data of the selected runs.
 
-    - figures: Plotly's JSON by name, ``learning`` and ``against_n``; missing where there is nothing
-      to draw.
-    - note: what is not drawn and why; empty where all is.
-    - conclusion: what the runs show, in sentences; while they train, how many have finished.
+    Attributes
+    ----------
+        figures: Plotly's JSON by name, ``learning`` and ``against_n``; missing where there is
+            nothing to draw.
+        note: What is not drawn and why; empty where all is.
+        conclusion: What the runs show, in sentences; while they train, how many have finished.
+        entries: What they have logged.
+        points: Accuracy against N.
     """
 
-    def __init__(self) -> None:
-        self.figures: dict[str, dict[str, Any]] = {}
-        self.note = ""
-        self.conclusion: list[str] = []
-        self._key: Hashable = None
-        self._entries: list[dict[str, Any]] = []
-        self._points: xr.Dataset | None = None
-
-    def update(
-        self,
-        runs: list[Run],
-        logged: Mapping[str, EventList],
-        versions: tuple[tuple[str, int], ...],
-        theme: Theme,
-        *,
-        columns: int = COLUMNS,
-        smoothing: float = 0.0,
-    ) -> None:
-        """Draw the figures, if any of these runs has logged more or changed its state."""
-        states = tuple(run.state for run in runs)
-        key = (versions, states, theme, columns, smoothing)
-        if key == self._key:
-            return
-        self._key = key
-        self.figures, self.note, self.conclusion = {}, "", []
-        self._entries, self._points = [], None
-        if not runs:
-            return
-        entries, self.note = comparable(entries_of(runs, events=logged))
-        begun = [e for e in entries if e["loss"]["step"] or e["curve"]["step"]]
-        if not begun:
-            return
-        if len({_condition(entry) for entry in entries}) > len(PALETTE[theme]):
-            entries = begun  # few enough keep their colours while they begin one by one
-        try:
-            data = dataset(entries)
-            if data.sizes[dims.N_TEST]:
-                points = so_far(data)
-                known = (points["count"] > 0).any([dims.PASSES, dims.DIFFICULTY])
-                self._points = points.isel({dims.ARM: known.values})
-            self.figures = _drawn(data, self._points, theme, columns, smoothing)
-            self.conclusion = _concluded(data, states)
-        except WorkbenchError as error:
-            self.note = f"No figure: {error}."
-        except Exception as error:  # the page must survive: runs can still be stopped
-            logger.exception("no figure of %s", ", ".join(run.name for run in runs))
-            self.note = f"No figure: {type(error).__name__} (a bug; the terminal has the details)."
-        else:
-            self._entries = entries
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    note: str = ""
+    conclusion: list[str] = field(default_factory=list)
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    points: xr.Dataset | None = None
 
     def csv(self, which: str) -> tuple[str, str]:
         """Return name and text of a file with the data of a figure."""
-        rows: Iterable[tuple[Any, ...]] = curve_rows(self._entries)
+        rows: Iterable[tuple[Any, ...]] = curve_rows(self.entries)
         if which == "against_n":
-            rows = [] if self._points is None else n_rows(self._points)
+            rows = [] if self.points is None else n_rows(self.points)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(AGAINST_N if which == "against_n" else CURVES)
         writer.writerows(rows)
         return f"sleep-{which.replace('_', '-')}.csv", text.getvalue()
+
+
+def curves_of(
+    runs: Sequence[Run],
+    logged: Mapping[str, EventList],
+    key: Hashable,
+    theme: Theme,
+    *,
+    columns: int = COLUMNS,
+    smoothing: float = 0.0,
+) -> Curves:
+    """Return the figures of runs; the same ones for the same `key`, which names all of this."""
+    return _kept.get(key, lambda: _made(runs, logged, theme, columns, smoothing))
+
+
+def _made(
+    runs: Sequence[Run],
+    logged: Mapping[str, EventList],
+    theme: Theme,
+    columns: int,
+    smoothing: float,
+) -> Curves:
+    found = Curves()
+    if not runs:
+        return found
+    entries, found.note = comparable(entries_of(runs, events=logged))
+    begun = [e for e in entries if e["loss"]["step"] or e["curve"]["step"]]
+    if not begun:
+        return found
+    if len({_condition(entry) for entry in entries}) > len(PALETTE[theme]):
+        entries = begun  # few enough keep their colours while they begin one by one
+    try:
+        data = dataset(entries)
+        if data.sizes[dims.N_TEST]:
+            points = so_far(data)
+            known = (points["count"] > 0).any([dims.PASSES, dims.DIFFICULTY])
+            found.points = points.isel({dims.ARM: known.values})
+        found.figures = _drawn(data, found.points, theme, columns, smoothing)
+        found.conclusion = _concluded(data, tuple(run.state for run in runs))
+        found.entries = entries
+    except WorkbenchError as error:
+        found.note = f"No figure: {error}."
+    except Exception as error:  # the page must survive: runs can still be stopped
+        logger.exception("no figure of %s", ", ".join(run.name for run in runs))
+        found.note = f"No figure: {type(error).__name__} (a bug; the terminal has the details)."
+    return found
 
 
 def comparable(entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:

@@ -1,32 +1,42 @@
-// The form that starts an experiment: presets first, every setting folded below. Its fields come
-// from the server, which takes them from the configuration's schema; what is typed travels as one
-// message and stays with the browser's tab, so that a reload loses nothing. Nothing here knows a
-// setting by name.
+// The form that starts an experiment. Presets and plan are in the page; the settings, folded below
+// them, come from the server, which takes them from the configuration's schema. What is typed stays
+// with the browser's tab, so that a reload loses nothing. Nothing here knows a setting by name.
 
 const PAUSE = 350 // ms without typing before the server is asked
 const KEPT = "sleep-workbench-experiment" // name in the session's storage
-
 const WIDE = "field wide"
 
-export function render({model, el}) {
-  el.style.width = "100%"
-  const form = make("form", {class: "lab-form", "aria-label": "New experiment", novalidate: ""})
-  el.append(form)
+/** Bring the form to life; `started` hears what the server said of new runs. */
+function labForm(form, first, started) {
+  const state = {problems: {}, ...first}
   const {fields, top, id, add, asked, complain, refuse} = fieldsOf("f")
-  let timer = 0, restored = false
+  let timer = 0, waiting = new AbortController(), starting = false
   const titles = new Map([["arms", "Arms"], ["seeds", "Seeds"], ["steps", "Budget"], ["sweep", "Name"], ["start", "Starting point"]]) // of fields, for the reason next to Start
+  const presets = form.querySelector(".presets"), plan = form.querySelector(".plan")
+
+  /** Ask, and show what comes; what was asked before is no longer waited for. */
+  async function tell(message) {
+    clearTimeout(timer)
+    waiting.abort()
+    const mine = waiting = new AbortController()
+    try {
+      take(await ask(message, mine.signal))
+    } catch (error) {
+      if (mine.signal.aborted) return
+      take({problems: {form: error instanceof TypeError ? SILENT : error.message}, busy: false, preview: ""})
+    }
+  }
+  function take(found) {
+    Object.assign(state, {count: false, refused: false, started: null, said: ""}, found)
+    if (found.values) build()
+    show()
+    if (found.values) keep()
+    if (state.refused) refuse(state.problems)
+    if (state.started) started(state)
+    if (state.count) tell(message("count"))
+  }
 
   const text = (mode) => line({maxlength: "2000", inputmode: mode ?? null})
-  const preset = (p) => {
-    const radio = make("input", {type: "radio", name: id("preset"), id: id(`preset-${p.name}`), value: p.name})
-    const note = make("span", {class: "hint", id: `${radio.id}-note`}, p.shows)
-    radio.setAttribute("aria-describedby", note.id)
-    radio.addEventListener("change", () => {
-      if (p.name) model.send_msg({...message("preset"), preset: p.name})
-      else own.open = true
-    })
-    return make("div", {class: "preset"}, radio, make("label", {for: radio.id}, p.title, make("small", {}, p.time)), note)
-  }
   const setting = (s) => {
     titles.set(s.name, s.title)
     const bounds = s.bounds ? `${s.describes} ${s.bounds[0].toUpperCase()}${s.bounds.slice(1)}.` : s.describes
@@ -63,19 +73,24 @@ export function render({model, el}) {
   }
   const changed = () => {
     clearTimeout(timer)
+    waiting.abort()
     keep()
-    timer = setTimeout(() => model.send_msg(message("change")), PAUSE)
+    timer = setTimeout(() => tell(message("change")), PAUSE)
   }
   const keep = () => { try { sessionStorage.setItem(KEPT, JSON.stringify(message("restore"))) } catch { /* not allowed here */ } }
   const kept = () => { try { return JSON.parse(sessionStorage.getItem(KEPT)) } catch { return null } }
 
-  let plan, preview, reason, button, own
-  const build = () => {
-    const spec = model.spec
-    if (!spec.tasks) return
+  const own = make("details", {class: "more own", open: !presets})
+  const preview = make("p", {class: "preview", role: "status"})
+  const reason = make("span", {class: "reason", id: id("reason"), role: "status"})
+  const button = make("button", {type: "submit", class: "button", "aria-describedby": reason.id}, "Start")
+  form.append(own, make("div", {class: "launch"}, preview, top, make("div", {class: "go"}, button, reason)))
+
+  function build() {
+    const {spec, values} = state
     fields.clear()
     const common = spec.settings.filter((s) => s.common), more = spec.settings.filter((s) => !s.common)
-    const task = asked("task", "Task", select(spec.tasks.map((t) => [t.name, t.title])), spec.tasks.find((t) => t.name === model.values.task)?.describes ?? "", WIDE)
+    const task = asked("task", "Task", select(spec.tasks.map((t) => [t.name, t.title])), spec.tasks.find((t) => t.name === values.task)?.describes ?? "", WIDE)
     const start = asked("start", "Starting point", select(spec.starts.map((s) => [s, s])), "A bundled configuration, which fills all fields below. The arms say N.", WIDE)
     const grid = make("div", {class: "grid"}, ...common.map(setting))
     const sections = [...new Set(more.map((s) => s.name.split(".")[0]))].map((section) => make("fieldset", {},
@@ -92,72 +107,61 @@ export function render({model, el}) {
       asked("steps", "Budget (steps)", text("numeric"), "Optimiser steps of a run."))
     const name = asked("sweep", "Name", text(), "The names of its runs begin with it.", WIDE)
     for (const a of spec.arms) titles.set(`arms.${a.name}`, `N of ${a.title}`)
-    const open = own ? own.open : !model.presets.length
-    own = make("details", {class: "more own"}, make("summary", {}, `All settings: task, arms, seeds and ${spec.settings.length} more`),
+    const held = document.activeElement?.id
+    own.replaceChildren(make("summary", {}, `All settings: task, arms, seeds and ${spec.settings.length} more`),
       make("div", {class: "lab-form"}, task, start, grid, settings, arms, budget, name))
-    own.open = open
-    plan = make("dl", {class: "plan", "aria-label": "Plan"})
-    preview = make("p", {class: "preview", role: "status"})
-    reason = make("span", {class: "reason", id: id("reason"), role: "status"})
-    button = make("button", {type: "submit", class: "primary", "aria-describedby": reason.id}, "Start")
-    const other = {name: "", title: "Something else", time: "", shows: "Choose every setting yourself, below."}
-    const presets = make("fieldset", {class: "presets"}, make("legend", {}, "What do you want to find out?"), ...[...model.presets, other].map(preset))
-    form.replaceChildren(...(model.presets.length ? [presets] : []), plan, own,
-      make("div", {class: "launch"}, preview, top, make("div", {class: "go"}, button, reason)))
-    fill()
-    const before = restored ? null : kept()
-    restored = true
-    if (before && spec.tasks.some((t) => t.name === before.task)) model.send_msg(before)
-    else keep()
-  }
-  const fill = () => {
-    const v = model.values
-    for (const name of ["task", "start", "sweep", "seeds", "steps"]) fields.get(name).input.value = v[name] ?? ""
+    for (const name of ["task", "start", "sweep", "seeds", "steps"]) fields.get(name).input.value = values[name] ?? ""
     for (const [name, {input, box}] of fields) {
       if (box) {
-        const chosen = v.arms?.[name.slice(5)]
+        const chosen = values.arms?.[name.slice(5)]
         box.checked = chosen !== undefined
         input.value = chosen ?? ""
         input.parentElement.hidden = !box.checked
       } else if (name.includes(".")) {
-        const value = v.settings?.[name] ?? ""
+        const value = values.settings?.[name] ?? ""
         if (input.type === "checkbox") input.checked = value === "true"
         else input.value = value
       }
     }
-    complain(model.problems)
-    tell()
+    if (held) document.getElementById(held)?.focus()
   }
-  const tell = () => {
-    if (!preview) return
-    preview.textContent = model.preview
-    preview.classList.toggle("busy", model.busy)
-    preview.setAttribute("aria-busy", String(model.busy))
-    plan.replaceChildren(...model.plan.flatMap(([label, words]) => [make("dt", {}, label), make("dd", {}, words)]))
-    for (const radio of form.querySelectorAll(".preset input")) radio.checked = radio.value === model.preset
-    const wrong = Object.keys(model.problems).filter((name) => name !== "form")
+  function show() {
+    complain(state.problems)
+    preview.textContent = state.preview
+    preview.classList.toggle("busy", state.busy)
+    preview.setAttribute("aria-busy", String(state.busy))
+    plan.replaceChildren(...state.plan.flatMap(([label, words]) => [make("dt", {}, label), make("dd", {}, words)]))
+    for (const radio of form.querySelectorAll(".preset input")) radio.checked = radio.value === state.preset
+    const wrong = Object.keys(state.problems).filter((name) => name !== "form")
     const named = wrong.slice(0, 3).map((name) => titles.get(name) ?? name).join(", ")
     reason.textContent = wrong.length ? `First correct: ${named}${wrong.length > 3 ? ` and ${wrong.length - 3} more` : ""}.` : ""
-    button.textContent = model.starting ? "Starting ..." : "Start"
-    button.setAttribute("aria-disabled", String(model.starting || wrong.length > 0))
+    button.textContent = starting ? "Starting ..." : "Start"
+    button.setAttribute("aria-disabled", String(starting || wrong.length > 0))
   }
 
-  form.addEventListener("input", (event) => {
-    if (event.target.id !== id("task") && event.target.id !== id("start") && event.target.type !== "radio") changed()
+  presets?.addEventListener("change", ({target}) => {
+    if (target.value) tell({...message("preset"), preset: target.value})
+    else own.open = true
   })
-  form.addEventListener("change", (event) => {
-    if (event.target.id === id("task")) model.send_msg(message("task"))
-    if (event.target.id === id("start")) model.send_msg(message("from"))
+  form.addEventListener("input", ({target}) => {
+    if (target.id !== id("task") && target.id !== id("start") && target.type !== "radio") changed()
   })
-  form.addEventListener("submit", (event) => {
+  own.addEventListener("change", ({target}) => {
+    if (target.id === id("task")) tell(message("task"))
+    if (target.id === id("start")) tell(message("from"))
+  })
+  form.addEventListener("submit", async (event) => {
     event.preventDefault()
-    clearTimeout(timer)
-    if (!model.starting) model.send_msg(message("start"))
+    if (starting) return
+    starting = true
+    Object.assign(state, {preview: "Counting what the runs cost ...", busy: true})
+    show()
+    await tell(message("start"))
+    starting = false
+    show()
   })
-  model.on("refused", () => refuse(model.problems))
-  model.on("serial", build)
-  model.on("problems", () => { complain(model.problems); tell() })
-  for (const name of ["preview", "busy", "starting", "plan", "preset"]) model.on(name, tell)
-  model.on("remove", () => clearTimeout(timer))
   build()
+  const before = kept()
+  if (before && state.spec.tasks.some((t) => t.name === before.task)) tell(before)
+  else take({count: state.count})
 }

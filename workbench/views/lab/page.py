@@ -1,253 +1,174 @@
-"""The lab: start experiments, watch runs train, stop and compare them.
+"""The page Experiment: presets, their plan and the first steps in words; scripts do the rest.
 
-The run folders hold the truth; a session holds only filters and a selection. Runs are separate
-processes, which outlive this one. The process's one watch (`workbench.lab.watch`) finds what
-changes; each session polls it twice a second, and then patches what it shows.
+The run folders hold the truth, and the page's address holds filters and selection: the server keeps
+nothing of a visit. Runs are separate processes, which outlive this one. The process's one watch
+(`workbench.lab.watch`) finds what changes; the page asks twice a second whether there is anything.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Final, NamedTuple
 
-import panel as pn
-import param
-
-from workbench.errors import WorkbenchError
-from workbench.figures.panels import COLUMNS
-from workbench.lab import actions
-from workbench.lab.arms import ARMS
-from workbench.lab.queue import ensure_queue
-from workbench.lab.runs import Run
-from workbench.lab.trash import empty_trash
+from workbench.lab.runs import NAME
 from workbench.lab.watch import Seen
+from workbench.theatre.files import MODULE, WEB
 from workbench.views.lab import rows as lab_rows
-from workbench.views.lab.asleep import Asleep
-from workbench.views.lab.figures import Curves
-from workbench.views.lab.screen import LabScreen
-from workbench.views.lab.start import LabStart
-from workbench.views.lab.state import FILTERS, NAMES, LabState
-from workbench.views.parts.notices import show_error, warn
-from workbench.views.parts.outbox import Changes, Outbox
-from workbench.views.parts.serial_queue import SerialQueue
-from workbench.views.site.services import Services, services
-from workbench.views.site.sessions import at_end
+from workbench.views.lab import start
+from workbench.views.parts.html import failure_html, script_of
+from workbench.views.site.assets import asset, plotly
+from workbench.views.site.entry import Document, Visit
+from workbench.views.site.services import services
 
-PERIOD = 500
-"""Milliseconds between two polls."""
-NARROWEST = 260
-"""Pixels that a panel of a figure needs."""
-TITLES = {arm.name: arm.title for arm in ARMS.values()}
+HERE: Final = Path(__file__).parent
+LONGEST: Final = 100
+SMOOTHING: Final = {"0": "none", "0.6": "some", "0.9": "much"}
+"""Weights of earlier losses in the mean that is drawn."""
+BODY: Final = """
+<div class="lab"><h1 class="unseen">Experiment</h1>{problems}
+<noscript><p class="failure">Starting and watching experiments needs JavaScript. Without it, use
+<code>workbench train</code>, <code>workbench sweep</code> and <code>workbench runs</code> in a
+terminal.</p></noscript>
+<div class="column"><section class="panel"><h2>Start an experiment</h2>
+<form class="lab-form" id="form" aria-label="New experiment" novalidate>{presets}{plan}</form>
+</section></div>
+<div class="column" id="right">
+<div class="empty" id="empty"{some}><h2>No runs yet</h2><ol>
+<li><b>Choose a question</b> in the form. An experiment trains small models that differ in one
+thing, its arms, such as N, the number of passes of a sleep. Several seeds of each say how far
+chance alone sets them apart.</li>
+<li><b>Read the plan</b>: what is trained, how long it takes, what it can show and what not.</li>
+<li><b>Press Start.</b> Each run becomes a separate process, which continues when you leave this
+page or close the browser. Its curves appear here within seconds, its answer at the end.</li>
+</ol></div>
+<section class="panel" id="runs"{none}><h2>Runs</h2></section>
+<p class="note" id="hint" role="status" hidden></p>
+<section class="panel" id="shows" hidden><h2>What these runs show</h2>
+<div class="shows" role="status"></div></section>
+{figures}
+<section class="panel" id="asleep" hidden><div class="row"><h2>Watch a run asleep</h2>
+<label>Finished run <select></select></label></div>
+<ul class="failure" id="problems" role="alert" hidden></ul></section>
+<section class="panel" id="differences" hidden><h2>What differs in their configurations</h2>
+<div></div></section>
+</div></div>
+"""
+FIGURES: Final = {
+    "learning": "Loss and accuracy while training",
+    "against_n": "Accuracy against N",
+}
 
 
-class Lab(pn.viewable.Viewer):
-    """The lab: `state` are its filters and selection, `screen` the panes, `start` the form."""
+class Wish(NamedTuple):
+    """What a visitor wants to see: words in names, a state, an experiment, and selected runs."""
 
-    dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
-    columns = param.Integer(COLUMNS, doc="Most panels of a figure side by side.")
+    text: str = ""
+    state: str = ""
+    sweep: str = ""
+    names: tuple[str, ...] = ()
 
-    def __init__(
-        self, state: LabState | None = None, *, shared: Services | None = None, **values: Any
-    ) -> None:
-        super().__init__(**values)
-        self.services = shared or services()
-        self.watch = self.services.watch()
-        self.state = state or LabState()
-        self.location: Any = None
-        self._outbox = Outbox()
-        self._queue = SerialQueue(show_error)
-        self._said, self._done = "", ""
-        self._asked: set[str] = set()  # actions that have arrived; a repeated message is one
-        self._until: frozenset[str] = frozenset()
-        self._version = -1
-        self.watch.open(self)
-        self.start = LabStart(self.services, self._outbox, self.started)
-        self.curves = Curves()
-        self.asleep = Asleep(self.services, self._outbox)
-        self.screen = LabScreen(
-            self.start.form, self.asleep, on_message=self.receive, save=self.save
+
+def document(visit: Visit) -> Document | None:
+    """Return the page; what the selected runs have logged is drawn later.
+
+    Raises WorkbenchError where this server has no folder of runs.
+    """
+    if visit.rest:
+        return None
+    shared = services()
+    seen = shared.watch().look()
+    wish, problems = wished(visit.query, seen)
+    form = start.opened(shared)
+    known = bool(seen.runs), bool(seen.runs or seen.trash)
+    body = BODY.format(
+        problems="".join(failure_html(f"{one[0].upper()}{one[1:]}.") for one in problems),
+        presets=presets_html(form["presets"], form["preset"]),
+        plan=plan_html(form["plan"]),
+        some=" hidden" if known[0] else "",
+        none="" if known[1] else " hidden",
+        figures="".join(figure_html(name, title) for name, title in FIGURES.items()),
+    )
+    data = {
+        "ask": visit.address("experiment/ask"),
+        "plotly": visit.address(plotly()),
+        "explore": visit.address("explore"),
+        "web": visit.address(asset(WEB)),
+        "theatre": {"module": visit.address(asset(MODULE)), "ask": visit.address("explore/ask")},
+        "form": form,
+        "wish": wish._asdict(),
+        "runs": lab_rows.table(seen, wish.text, wish.state, wish.sweep),
+    }
+    names = ("page.js", "forms.js", "plots.js")
+    scripts = [HERE.parent / "parts" / name for name in names]
+    scripts += [HERE / name for name in ("lab_form.js", "run_table.js", "lab.js")]
+    script = script_of("lab.js", *scripts)
+    return Document("Experiment", body, (script,), (asset(HERE / "lab.css"),), data)
+
+
+def wished(query: Mapping[str, str], seen: Seen) -> tuple[Wish, list[str]]:
+    """Return what an address asks for, and what of it had to be left out, in sentences.
+
+    Where it names no runs, those of the newest experiment are selected.
+    """
+    problems, chosen = [], {}
+    for name, what, allowed in (
+        ("state", "state", lab_rows.SHOWN_STATES),
+        ("experiment", "experiment", lab_rows.sweeps_of(seen.runs)),
+    ):
+        chosen[name] = query.get(name, "")
+        if chosen[name] and chosen[name] not in allowed:
+            problems.append(f"there is no {what} {chosen[name][:LONGEST]!r}")
+            chosen[name] = ""
+    asked = {name: None for name in re.split(r"[, ]+", query.get("runs", "")) if name}
+    found = [name for name in asked if NAME.fullmatch(name) and seen.run(name)]
+    if gone := len(asked) - len(found):
+        problems.append(
+            f"{'a run' if gone == 1 else f'{gone} runs'} in the address "
+            f"{'does' if gone == 1 else 'do'} not exist"
         )
-        self.state.param.watch(lambda *events: self.take(self.draw), list(NAMES))
-        self.param.watch(lambda event: self.take(self.draw), ["dark", "columns"])
-        self.param.watch(lambda event: self.asleep.paint(event.new), "dark")
-        self.asleep.dark = self.dark
-        self.screen.smoothing.param.watch(lambda event: self.take(self.draw), "value")
-
-    @classmethod
-    def in_page(cls, page: Any) -> Lab:
-        """Return a lab that follows the page's address and theme, and the runs while it is open."""
-        lab = cls(dark=page.dark_theme)
-        location = pn.state.location
-        query = dict(parse_qsl(location.search.lstrip("?"))) if location else {}
-        problems = lab.restore(query)
-        page.param.watch(lambda event: setattr(lab, "dark", event.new), "dark_theme")
-        lab.location = location
-        lab.draw()
-        pn.state.onload(lab._live)
-        at_end(lab.close)
-        if problems:
-            pn.state.onload(partial(warn, ". ".join(problems) + "."))
-        return lab
-
-    def restore(self, query: dict[str, str]) -> list[str]:
-        """Take filters and selection from an address; without any, show the newest experiment."""
-        runs = self.watch.seen.runs
-        known = {run.name for run in runs}
-        problems = self.state.restore(query, known, lab_rows.sweeps_of(runs))
-        if not self.state.selected and NAMES["selected"] not in query:
-            self.state.selected = lab_rows.newest_sweep(runs)
-        return problems
-
-    def close(self) -> None:
-        """Stop following the runs."""
-        self.watch.close(self)
-
-    def __panel__(self) -> Any:
-        return self.screen.layout()
-
-    def take(self, task: Callable[[], None], *, key: Any = "draw") -> None:
-        """Do something when no other thread of this session is at work."""
-        self._queue.take(task, key=key)
-
-    def _live(self) -> None:
-        pn.state.add_periodic_callback(self.poll, period=PERIOD)
-        self.take(self.draw)
-
-    def poll(self) -> None:
-        """Show what is new, if anything is."""
-        if self.watch.seen.version != self._version:
-            self.take(self.draw)
-
-    # --- what the user does ------------------------------------------------------------------
-
-    def receive(self, message: dict[str, Any]) -> None:
-        """Do what the table asks for."""
-        kind = message.get("kind")
-        if kind == "filter":
-            filters = {name: str(message[name]) for name in FILTERS}
-            self.state.param.update(**filters, turn=int(message["turn"]))
-        elif kind == "select":
-            names = [str(name) for name in message["names"]]
-            self.state.param.update(selected=names, turn=int(message["turn"]))
-        elif kind == "width":
-            self.columns = max(1, min(COLUMNS, int(message["width"]) // NARROWEST))
-        elif kind == "do" and (number := str(message["id"])) not in self._asked:
-            self._asked.add(number)
-            names = [str(name) for name in message["names"]]
-            act = partial(self.act, str(message["action"]), names, str(message.get("text", "")))
-            self.take(partial(act, number), key=None)
-
-    def act(self, action: str, names: list[str], text: str = "", number: str = "") -> None:
-        """Stop, resume, kill, delete, restore or annotate runs, and say what came of it."""
-        seen, root = self.watch.seen, self.watch.root
-        runs = [run for run in seen.runs if run.name in set(names)]
-        doings: dict[str, Callable[[], str]] = {
-            "stop": lambda: actions.stop_runs(runs).words,
-            "resume": lambda: actions.resume_runs(runs, root, self.services.slots()).words,
-            "kill": lambda: actions.kill_runs(runs).words,
-            "delete": lambda: actions.delete_runs(runs).words,
-            "note": lambda: actions.note_runs(runs, text).words,
-            "restore": lambda: actions.restore_runs(root, names).words,
-            "queue": self._start_queue,
-            "empty": lambda: f"Removed for good: {empty_trash(root)} deleted.",
-        }
-        if action not in doings:
-            return
-        self._until = frozenset()
-        try:
-            self._said = doings[action]()
-        except (WorkbenchError, OSError) as error:
-            self._said = f"That did not work: {error}"
-        self._done = number
-        self.watch.look()
-        self.draw()
-
-    def _start_queue(self) -> str:
-        ensure_queue(self.watch.root, self.services.slots())
-        return "A queue is starting."
-
-    def started(self, names: list[str], words: str) -> None:
-        """Show the runs that the form has just started."""
-        seen = self.watch.look()
-        going = frozenset(name for name in names if _goes_on(seen, name))
-        self._said, self._until = words, going
-        self.state.param.update(text="", state="", sweep="", selected=names)
-        self.take(self.draw)  # also where nothing but the words has changed
-
-    def save(self, which: str) -> None:
-        """Save the data of the selected runs, "learning" or "against_n", as CSV."""
-
-        def hand_over() -> None:
-            button = self.screen.downloads[which]
-            self._outbox.set([(button, button.saving(*self.curves.csv(which)))])
-
-        self.take(hand_over, key=None)
-
-    # --- what is shown -----------------------------------------------------------------------
-
-    def draw(self) -> None:
-        """Bring every pane up to date."""
-        seen = self.watch.seen
-        turn = self.state.turn  # before the choice it belongs to, which may change meanwhile
-        self._version = seen.version
-        if self._until and not any(_goes_on(seen, name) for name in self._until):
-            self._said, self._until = "", frozenset()  # "4 runs are queued" has become untrue
-        chosen = self.selected(seen)
-        # the table goes ahead: figures take longer, and a stop must be seen at once
-        table = self.screen.runs(seen, self._table(seen, chosen, turn))
-        self._outbox.set(table + self._address())
-        names = [run.name for run in chosen]
-        self.watch.follow(self, names)
-        logged, versions = self.watch.events_of(names), self.watch.versions(names)
-        self.curves.update(
-            chosen,
-            logged,
-            versions,
-            "dark" if self.dark else "light",
-            columns=self.columns,
-            smoothing=float(self.screen.smoothing.value),
-        )
-        self._outbox.set(self.screen.drawings(seen, chosen, self.curves))
-
-    def selected(self, seen: Seen) -> list[Run]:
-        """Return the selected runs that are there, in the order of the table."""
-        wanted = set(self.state.selected)
-        return [run for run in seen.runs if run.name in wanted]
-
-    def _table(self, seen: Seen, chosen: list[Run], turn: int) -> dict[str, Any]:
-        state = self.state
-        present = {lab_rows.shown_state(run, seen) for run in seen.runs}
-        filters = {name: getattr(state, name) for name in FILTERS}
-        names = [run.name for run in chosen]
-        return {
-            "rows": lab_rows.rows(seen, arms=TITLES, **filters),
-            "states": [(run.name, lab_rows.shown_state(run, seen)) for run in chosen],
-            "total": len(seen.runs),
-            "done": self._done,
-            "choices": {"turn": turn, "names": names, **filters},
-            "state_options": [s for s in lab_rows.SHOWN_STATES if s in present or s == state.state],
-            "sweep_options": lab_rows.sweeps_of(seen.runs),
-            "counts": lab_rows.counts(seen),
-            "said": self._said,
-            "waiting": seen.waiting,
-            "trash": list(seen.trash),
-            "now": time.time(),
-        }
-
-    def _address(self) -> Changes:
-        """Return the page's address for what is shown; what is not ours is kept."""
-        if self.location is None:
-            return []
-        query = parse_qsl(self.location.search.lstrip("?"), keep_blank_values=True)
-        others = [(name, text) for name, text in query if name not in NAMES.values()]
-        search = urlencode([*self.state.address().items(), *others], safe=",")
-        return [(self.location, {"search": f"?{search}" if search else ""})]
+    if not found and "runs" not in query:
+        found = lab_rows.newest_sweep(seen.runs)
+    text = query.get("text", "")[:LONGEST]
+    return Wish(text, chosen["state"], chosen["experiment"], tuple(found)), problems
 
 
-def _goes_on(seen: Seen, name: str) -> bool:
-    """Whether a run waits or is at work."""
-    run = seen.run(name)
-    return run is not None and (run.state == "queued" or run.active)
+def presets_html(cards: Sequence[Mapping[str, str]], chosen: str) -> str:
+    """Return the choice of a preset; nothing where there are none."""
+    own = {"name": "", "title": "Something else", "time": "", "cannot": ""}
+    own["shows"] = "Choose every setting yourself, below."
+    each = "".join(
+        f'<div class="preset"><input type="radio" name="preset" id="preset-{one["name"]}" '
+        f'value="{one["name"]}" aria-describedby="preset-{one["name"]}-note"'
+        f"{' checked' if one['name'] == chosen else ''}>"
+        f'<label for="preset-{one["name"]}">{escape(one["title"])}'
+        f"<small>{escape(one['time'])}</small></label>"
+        f'<span class="hint" id="preset-{one["name"]}-note">{escape(one["shows"])}</span></div>'
+        for one in [*cards, own]
+    )
+    legend = "<legend>What do you want to find out?</legend>"
+    return f'<fieldset class="presets">{legend}{each}</fieldset>' if cards else ""
+
+
+def plan_html(rows: Sequence[Sequence[str]]) -> str:
+    """Return what will be trained, how long it takes and what it can show, as a list."""
+    each = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in rows)
+    return f'<dl class="plan" aria-label="Plan">{each}</dl>'
+
+
+def figure_html(name: str, title: str) -> str:
+    """Return the place of a figure, with what can be done to it."""
+    smoothing = ""
+    if name == "learning":
+        options = "".join(f'<option value="{v}">{text}</option>' for v, text in SMOOTHING.items())
+        smoothing = f'<label>Smoothing <select id="smoothing">{options}</select></label>'
+    buttons = "".join(
+        f'<button type="button" class="button quiet" data-save="{kind}">{text}</button>'
+        for kind, text in (("csv", "Data (CSV)"), ("svg", "SVG"), ("png", "PNG"))
+    )
+    return (
+        f'<figure class="panel plot" id="{name}" aria-label="{title}" hidden><div class="row">'
+        f'<h2>{title}</h2>{smoothing}{buttons}</div><div class="drawing"></div></figure>'
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from workbench.errors import WorkbenchError
 from workbench.lab.actions import KILLED
+from workbench.lab.arms import ARMS
 from workbench.lab.runs import STATES, Run, configuration, scores_at_trained
 from workbench.lab.watch import Seen, sweep_of
 from workbench.task_config import task_kinds
@@ -16,6 +18,30 @@ from workbench.tasks.phrases import level_words, measure_of
 STOPPING = "stopping"
 SHOWN_STATES = ("queued", "starting", "running", STOPPING, *STATES[3:])
 """States as a person knows them, in the order of a run's life."""
+TITLES = {arm.name: arm.title for arm in ARMS.values()}
+
+
+def table(seen: Seen, text: str, state: str, sweep: str) -> dict[str, Any]:
+    """Return what the table shows: the rows that fit the filters, and what is known of all runs."""
+    present = {shown_state(run, seen) for run in seen.runs}
+    return {
+        "rows": rows(seen, arms=TITLES, text=text, state=state, sweep=sweep),
+        "states": {run.name: shown_state(run, seen) for run in seen.runs},
+        "total": len(seen.runs),
+        "state_options": [s for s in SHOWN_STATES if s in present or s == state],
+        "sweep_options": sweeps_of(seen.runs),
+        "counts": counts(seen),
+        "waiting": seen.waiting,
+        "trash": list(seen.trash),
+        "problem": seen.problem,
+        "now": time.time(),
+    }
+
+
+def chosen(seen: Seen, names: Iterable[str]) -> tuple[Run, ...]:
+    """Return those runs of these names that are there, in the order of the table."""
+    wanted = set(names)
+    return tuple(run for run in seen.runs if run.name in wanted)
 
 
 def shown_state(run: Run, seen: Seen) -> str:
@@ -52,7 +78,7 @@ def row(run: Run, state: str, arms: dict[str, str], *, again: bool = False) -> d
         "state": state,
         "word": "stopping, then going on" if again else _word(state, run.problem),
         "note": run.note,
-        "watch": f"explore?model=runs/{quote(run.name)}" if state == "finished" else "",
+        "watch": f"?model=runs/{quote(run.name)}" if state == "finished" else "",
         "problem": run.problem or "",
         "share": round(share, 4),
         "progress": f"{run.step:,} / {run.steps:,}" if run.steps else "",

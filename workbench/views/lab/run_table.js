@@ -13,8 +13,7 @@ const ACTIONS = {
     warn: "Their folders go to the trash, from which they can be restored.",
   },
 }
-const AGAIN = 4000 // ms without an answer after which an action is sent again
-const SILENT = "The server has not answered. Check that it is running, reload this page, and look at the runs before you try again."
+const SILENT = "The server does not answer. Check that it is running: this page goes on when it does."
 const AGE_EVERY = 5000
 
 function age(seconds) {
@@ -25,9 +24,10 @@ function age(seconds) {
   return `${Math.round(seconds / 86400)} days`
 }
 
-export function render({model, el}) {
-  el.style.width = "100%"
-  const id = Math.random().toString(36).slice(2, 8)
+/** Make the table; `wish` holds filters and selection, `changed` hears when they change, and `act`
+ * does something with runs. Returns what shows the server's answers. */
+function runTable(el, wish, {changed, act}) {
+  let model = null
   const text = make("input", {type: "search", "aria-label": "Filter by text", placeholder: "Filter by text", maxlength: "100", spellcheck: "false"})
   const state = make("select", {"aria-label": "State"})
   const sweep = make("select", {"aria-label": "Experiment"})
@@ -46,34 +46,26 @@ export function render({model, el}) {
   const queue = make("button", {type: "button"}, "Start the queue")
   waiting.append(queue)
   const trash = make("details", {class: "more trash", hidden: ""})
-  const dialog = make("dialog", {"aria-labelledby": `${id}-ask`, class: "ask"})
+  const dialog = make("dialog", {"aria-labelledby": "ask-title", class: "ask"})
   const search = make("div", {class: "filters"}, text, state, sweep, counts)
   const below = make("div", {class: "below"}, chosen, buttons)
   el.append(search, waiting, box, none, below, said, trash, dialog)
 
   const rows = new Map() // name -> {node, parts, key}
-  let selected = new Set(model.choices.names)
-  let turn = 0 // of the newest choice; an answer to an older one must not undo it
+  const selected = new Set(wish.names)
   let offset = 0
 
-  // An action is sent until the server says that it was done: a message can get lost on its way.
-  let waitingFor = null, patience = 0
-  const send = (action, names, text = "") => {
-    const message = {kind: "do", id: `${id}-${Date.now()}`, action, names, text}
-    waitingFor = message.id
-    said.textContent = `${ACTIONS[action]?.doing ?? "Working on"} ${many(names)} ...`
-    const post = (tries) => {
-      if (waitingFor !== message.id) return
-      if (tries === 0) { said.textContent = SILENT; return }
-      model.send_msg(message)
-      patience = setTimeout(() => post(tries - 1), AGAIN)
-    }
-    clearTimeout(patience)
-    post(3)
+  const say = (words) => { if (said.textContent !== words) said.textContent = words }
+  const send = async (action, names, text = "") => {
+    say(`${ACTIONS[action]?.doing ?? "Working on"} ${many(names)} ...`)
+    say(await act(action, names, text))
   }
   const many = (names) => names.length === 1 ? "1 run" : `${names.length} runs`
-  const selection = () => [...selected]
-  const choose = () => model.send_msg({kind: "select", names: selection(), turn: ++turn})
+  const selection = () => [...selected].filter((name) => name in model.states) // those that are there
+  const choose = () => {
+    wish.names = [...selected]
+    changed()
+  }
 
   const confirm = (title, names, content, answer, act, look = "danger") => {
     const yes = make("button", {type: "button", class: look}, answer)
@@ -81,7 +73,7 @@ export function render({model, el}) {
     const list = make("ul", {}, ...names.slice(0, 8).map((n) => make("li", {}, n)))
     if (names.length > 8) list.append(make("li", {}, `and ${names.length - 8} more`))
     const given = typeof content === "string" ? make("p", {}, content) : content
-    dialog.replaceChildren(make("h3", {id: `${id}-ask`}, title), list, given, make("div", {class: "run-actions"}, yes, no))
+    dialog.replaceChildren(make("h3", {id: "ask-title"}, title), list, given, make("div", {class: "run-actions"}, yes, no))
     yes.addEventListener("click", () => { dialog.close(); act() })
     no.addEventListener("click", () => dialog.close())
     dialog.showModal()
@@ -99,7 +91,7 @@ export function render({model, el}) {
     const button = make("button", {type: "button", "data-action": action, class: ask ? "danger" : null}, ask ? `${label} ...` : label)
     button.addEventListener("click", () => {
       if (button.getAttribute("aria-disabled") === "true") return
-      const names = fitting(action), others = selected.size - names.length
+      const names = fitting(action), others = selection().length - names.length
       const what = `${ask} ${many(names)}`
       const left = others ? ` The other ${others} selected stay as they are.` : ""
       if (ask) confirm(`${what}?`, names, ACTIONS[action].warn + left, what, () => send(action, names))
@@ -108,17 +100,13 @@ export function render({model, el}) {
     buttons.append(button)
   }
   const remember = make("button", {type: "button"}, "Note ...")
-  remember.addEventListener("click", () => { if (selected.size) note() })
+  remember.addEventListener("click", () => { if (selection().length) note() })
   buttons.append(remember)
   const clear = make("button", {type: "button", class: "quiet"}, "Clear selection")
   clear.addEventListener("click", () => { selected.clear(); mark(); choose() })
   buttons.append(clear)
 
-  const states = () => new Map(model.states.map(([name, now]) => [name, now]))
-  const fitting = (action) => {
-    const now = states()
-    return selection().filter((name) => ACTIONS[action].states.includes(now.get(name)))
-  }
+  const fitting = (action) => selection().filter((name) => ACTIONS[action].states.includes(model.states[name]))
 
   const build = (row) => {
     const tick = make("input", {type: "checkbox", "aria-label": `Select ${row.name}`})
@@ -155,7 +143,7 @@ export function render({model, el}) {
     parts.state.className = `state s-${row.state}`
     parts.note.textContent = row.note
     parts.watch.hidden = !row.watch
-    parts.watch.href = row.watch
+    parts.watch.href = `${data.explore}${row.watch}`
     parts.watch.setAttribute("aria-label", `Watch ${row.name} sleep`)
     parts.problem.textContent = row.problem
     parts.problem.title = row.problem
@@ -204,12 +192,12 @@ export function render({model, el}) {
     const shown = [...rows.keys()], ticked = shown.filter((name) => selected.has(name)).length
     all.checked = shown.length > 0 && ticked === shown.length
     all.indeterminate = ticked > 0 && ticked < shown.length
-    const hidden = selected.size - ticked
-    chosen.textContent = selected.size ? `${selected.size} selected${hidden ? ` (${hidden} not shown)` : ""}` : "None selected"
+    const there = selection(), hidden = there.filter((name) => !rows.has(name)).length, count = ticked + hidden
+    chosen.textContent = count ? `${count} selected${hidden ? ` (${hidden} not shown)` : ""}` : "None selected"
     for (const button of buttons.querySelectorAll("[data-action]")) {
       button.setAttribute("aria-disabled", String(fitting(button.dataset.action).length === 0))
     }
-    for (const button of [remember, clear]) button.setAttribute("aria-disabled", String(selected.size === 0))
+    for (const button of [remember, clear]) button.setAttribute("aria-disabled", String(!count))
   }
   const options = (node, first, found, value) => {
     const wanted = JSON.stringify([first, found])
@@ -220,19 +208,14 @@ export function render({model, el}) {
     node.value = value
   }
   const filters = () => {
-    options(state, "All states", model.state_options, model.choices.state)
-    options(sweep, "All experiments", model.sweep_options, model.choices.sweep)
-    if (text.getRootNode().activeElement !== text) text.value = model.choices.text
-  }
-  const tell = () => {
-    if (counts.textContent !== model.counts) counts.textContent = model.counts
-    if (waitingFor !== null && waitingFor !== model.done) return // it says what it is doing
-    waitingFor = null
-    if (said.textContent !== model.said) said.textContent = model.said
-    waiting.hidden = !model.waiting
+    options(state, "All states", model.state_options, wish.state)
+    options(sweep, "All experiments", model.sweep_options, wish.sweep)
+    if (document.activeElement !== text) text.value = wish.text
   }
   const fillTrash = () => {
     trash.hidden = model.trash.length === 0
+    if (trash.dataset.names === String(model.trash)) return // a button keeps its focus
+    trash.dataset.names = String(model.trash)
     const list = make("ul", {}, ...model.trash.map((name) => {
       const back = make("button", {type: "button", "aria-label": `Restore ${name}`}, "Restore")
       back.addEventListener("click", () => send("restore", [name]))
@@ -246,7 +229,10 @@ export function render({model, el}) {
   }
 
   let timer = 0
-  const filter = () => model.send_msg({kind: "filter", text: text.value, state: state.value, sweep: sweep.value, turn: ++turn})
+  const filter = () => {
+    Object.assign(wish, {text: text.value, state: state.value, sweep: sweep.value})
+    changed()
+  }
   text.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 200) })
   state.addEventListener("change", filter)
   sweep.addEventListener("change", filter)
@@ -259,28 +245,22 @@ export function render({model, el}) {
     mark()
     choose()
   })
-  model.on("rows", draw)
-  model.on("states", mark)
-  model.on("choices", () => {
-    if (model.choices.turn < turn) return
-    selected = new Set(model.choices.names)
-    mark()
-    filters()
-  })
-  for (const name of ["state_options", "sweep_options"]) model.on(name, () => { if (model.choices.turn >= turn) filters() })
-  for (const name of ["counts", "said", "waiting", "done"]) model.on(name, tell)
-  model.on("total", draw)
-  model.on("trash", fillTrash)
-  const clock = setInterval(ages, AGE_EVERY)
-  let width = 0
-  const sizes = new ResizeObserver(() => { // figures have fewer panels in a row on a narrow page
-    const now = Math.floor(el.clientWidth / 20) * 20
-    if (now && now !== width) { width = now; model.send_msg({kind: "width", width}) }
-  })
-  sizes.observe(el)
-  model.on("remove", () => { clearInterval(clock); sizes.disconnect(); clearTimeout(timer); clearTimeout(patience) })
-  filters()
-  draw()
-  tell()
-  fillTrash()
+  setInterval(ages, AGE_EVERY)
+  return {
+    say,
+    /** Select these runs alone, whatever the filters. */
+    only(names) {
+      selected.clear()
+      for (const name of names) selected.add(name)
+      Object.assign(wish, {text: "", state: "", sweep: "", names})
+    },
+    show(found) {
+      model = found
+      filters()
+      draw()
+      if (counts.textContent !== model.counts) counts.textContent = model.counts
+      waiting.hidden = !model.waiting
+      fillTrash()
+    },
+  }
 }

@@ -1,4 +1,4 @@
-"""The lab's form as data, and its numbers in words. Knows no Panel."""
+"""The lab's form as data, and its numbers in words."""
 
 from __future__ import annotations
 
@@ -61,14 +61,19 @@ def values(task: str, choices: Choices) -> dict[str, Any]:
 
 
 def choices_of(message: dict[str, Any]) -> Choices:
-    """Return what a message of the form says was chosen."""
+    """Return what a message of the form says was chosen; what it leaves out is empty."""
+
+    def texts(name: str) -> dict[str, str]:
+        found = message.get(name)
+        return {str(key): str(one) for key, one in found.items()} if isinstance(found, dict) else {}
+
     return Choices(
-        sweep=str(message["sweep"]).strip(),
-        start=str(message["start"]),
-        values={str(name): str(text) for name, text in message["settings"].items()},
-        arms={str(name): str(text) for name, text in message["arms"].items()},
-        seeds=str(message["seeds"]),
-        steps=str(message["steps"]),
+        sweep=str(message.get("sweep", "")).strip(),
+        start=str(message.get("start", "")),
+        values=texts("settings"),
+        arms=texts("arms"),
+        seeds=str(message.get("seeds", "")),
+        steps=str(message.get("steps", "")),
     )
 
 

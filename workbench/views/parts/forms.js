@@ -1,5 +1,5 @@
 // Elements, and fields with notes that hold a hint or what is wrong. This text stands in front of
-// the script of each form or table that uses it, on plain pages and in Panel's.
+// the script of each form or table that uses it.
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag)

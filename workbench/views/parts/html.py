@@ -1,9 +1,13 @@
-"""Pieces of HTML that several pages share. Knows no Panel."""
+"""Pieces of HTML that several pages share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
+
+from workbench.files import read_text
+from workbench.views.site.assets import asset_text
 
 
 def failure_html(error: object) -> str:
@@ -34,3 +38,8 @@ def select(label: str, attribute: str, options: Mapping[str, str], value: str) -
         for key, text in options.items()
     )
     return f"<label>{escape(label)} <select {attribute}>{each}</select></label>"
+
+
+def script_of(name: str, *parts: Path) -> str:
+    """Return the address of one script that is put together of several files."""
+    return asset_text(name, "\n".join(read_text(part) for part in parts))

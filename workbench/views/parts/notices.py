@@ -1,16 +1,10 @@
-"""Notices for the user: a warning, or an error that happened in a callback."""
+"""A notice for the user: an error that happened in a callback of Panel's."""
 
 from __future__ import annotations
 
 import panel as pn
 
 from workbench.views.site.plain import described
-
-
-def warn(message: str) -> None:
-    """Show a warning for ten seconds."""
-    if pn.state.notifications is not None:
-        pn.state.notifications.warning(message, duration=10_000)
 
 
 def show_error(error: BaseException) -> None:

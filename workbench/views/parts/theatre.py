@@ -1,4 +1,4 @@
-"""The theatre as a part of Panel's pages."""
+"""The theatre as a component of Panel, and a page of Panel that shows it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 import param
 from panel.custom import JSComponent
 
-from workbench.theatre.asks import Answer, Asks
+from workbench.theatre.asks import Answer, Asks, catalogue_of
 from workbench.theatre.files import MODULE, module_text
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
 from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.site.assets import served
+from workbench.views.site.services import services
 
 
 class Theatre(JSComponent):
     """One sleep; what it asks goes to `asks`, one ask after the other.
 
-    `ask` is that of the first scene, as in `workbench.theatre.asks`. `outbox` is the page's, where
-    this is made after the page has loaded. Raises WorkbenchError where there is no such scene.
+    `ask` is that of the first scene, as in `workbench.theatre.asks`. Raises WorkbenchError where
+    there is no such scene.
     """
 
     scene = param.Bytes(b"", doc="One container or more.")
@@ -36,9 +37,7 @@ class Theatre(JSComponent):
 
     _esm = Path(__file__).with_name("theatre.js")
 
-    def __init__(
-        self, asks: Asks, ask: Mapping[str, Any], outbox: Outbox | None = None, **values: Any
-    ) -> None:
+    def __init__(self, asks: Asks, ask: Mapping[str, Any], **values: Any) -> None:
         module = served(MODULE)
         super().__init__(
             sizing_mode="stretch_width",
@@ -49,7 +48,7 @@ class Theatre(JSComponent):
             **values,
         )
         self._asks = asks
-        self._outbox, self._queue = outbox or Outbox(), SerialQueue(show_error)
+        self._outbox, self._queue = Outbox(), SerialQueue(show_error)
 
     def paint(self, dark: bool) -> None:
         """Draw for a dark or a light page."""
@@ -67,6 +66,21 @@ class Theatre(JSComponent):
     def _answer(self, identity: Any, ask: Any) -> None:
         reply = message_of(identity, self._asks.answer(ask))
         self._outbox.set([], then=partial(self._send_msg, reply))
+
+
+def page(page: Any) -> Theatre:
+    """Return the theatre with the first bundled model, light or dark as its page."""
+    shared = services()
+    ask = {"what": "scene", "name": shared.names()[0]}
+    settings = {"theme": "dark" if page.dark_theme else "light"}
+    found = Theatre(
+        shared.asks,
+        ask,
+        catalogue=catalogue_of(shared.folders(), shared.traces),
+        settings=settings,
+    )
+    page.param.watch(lambda event: found.paint(event.new), "dark_theme")
+    return found
 
 
 def message_of(identity: Any, answer: Answer) -> dict[str, Any]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
-from html import escape
-from typing import Final
+from typing import Any, Final
 
 import panel as pn
 import param
+from panel.custom import JSComponent
 
 import workbench.figures  # noqa: F401  (whole, before threads import parts of it at once)
 from workbench.files import read_text
-from workbench.views.parts.components import CSS, ThemeWatch
+from workbench.views.parts.html import failure_html
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
 from workbench.views.site import tokens
-from workbench.views.site.entry import Visit, pages
+from workbench.views.site.entry import PageEntry, Visit, pages
 from workbench.views.site.plain import described
 from workbench.views.site.sessions import begin
 from workbench.views.site.shell import HERE, header_html, theme_of
@@ -41,26 +41,35 @@ class Page(param.Parameterized):
     dark_theme = param.Boolean(False, doc="Whether the page is dark now.")
 
 
-def build(link: str) -> pn.Template:
-    """Return one session's page, given its link in the table; if it fails, the page says why."""
-    entry = next(page for page in pages() if page.link == link)
+class ThemeWatch(JSComponent):
+    """Reports whether the page is dark; draws nothing."""
+
+    _esm = """export function render({model}) {
+      const tell = () => model.send_msg({dark: document.documentElement.dataset.theme === "dark"})
+      addEventListener("themechange", tell)
+      tell()
+    }"""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__(width=0, height=0)
+        self._page, self._outbox = page, Outbox()
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._outbox.set([(self._page, {"dark_theme": bool(data["dark"])})])
+
+
+def build(entry: PageEntry) -> pn.Template:
+    """Return one session's page; if it fails, the page says why."""
     theme = theme_of(pn.state.cookies)
-    page, outbox = Page(dark_theme=theme == "dark"), Outbox()
-    watch = ThemeWatch(
-        lambda said: outbox.set([(page, {"dark_theme": bool(said["dark"])})]),
-        dark=page.dark_theme,
-        width=0,
-        height=0,
-    )
+    page = Page(dark_theme=theme == "dark")
+    watch = ThemeWatch(page)
     begin()
     try:
-        pn.extension("plotly")
         shown = pn.panel(entry.load()(page))
     except Exception as error:
-        message = escape(described(error, f"the page {entry.title} cannot be built"))
+        said = failure_html(described(error, f"the page {entry.title} cannot be built"))
         title = "<h1>This page cannot be shown</h1>"
-        failure = f'<div class="failure" role="alert">{title}<p>{message}</p></div>'
-        shown = pn.pane.HTML(failure, stylesheets=[CSS], sizing_mode="stretch_width")
+        shown = pn.pane.HTML(title + said, sizing_mode="stretch_width")
     template = pn.Template(FRAME, items={"main": shown, "theme": watch}, location=True)
     if pn.state.notifications is not None:
         template.add_panel("notifications", pn.state.notifications)
@@ -70,7 +79,7 @@ def build(link: str) -> pn.Template:
         "apple_icon": ICON,
         "html_attrs": f'data-theme="{theme}"',
         "style": tokens.css() + read_text(HERE / "shell.css"),
-        "header": header_html(pages(), link, address, ICON),
+        "header": header_html(pages(), entry.link, address, ICON),
         "script": read_text(HERE / "shell.js"),
     }
     for name, value in variables.items():
@@ -78,11 +87,11 @@ def build(link: str) -> pn.Template:
     return template
 
 
-def builder(link: str) -> Callable[[], pn.Template]:
+def builder(entry: PageEntry) -> Callable[[], pn.Template]:
     """Return `build` for one page as a plain function, the only callable that Panel takes."""
 
     def page() -> pn.Template:
-        return build(link)
+        return build(entry)
 
     return page
 

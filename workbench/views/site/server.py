@@ -88,7 +88,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
         configure()
         hosts = [f"{host}:{port}" for host in _names(address)]
         server = pn.io.server.get_server(
-            {page.path: builder(page.link) for page in pages() if page.view},
+            {page.path: builder(page) for page in pages() if page.view},
             port=port,
             address=address,
             prefix=prefix,

@@ -67,6 +67,12 @@ class Services:
             and (folder / "checkpoint").resolve() == home / folder.name / "checkpoint"  # no links
         }
 
+    def _unfinished(self, name: str) -> str:
+        """Return the name of the run that ``runs/NAME`` names, if there is one, else ""."""
+        run = name.removeprefix("runs/")
+        here = self.runs is not None and run != name and self.runs.is_dir()
+        return run if here and run in {folder.name for folder in self.runs.iterdir()} else ""
+
     def checkpoint(self, name: str) -> Checkpoint:
         """Return a checkpoint, loaded at the first call and whenever its files have changed.
 
@@ -75,6 +81,13 @@ class Services:
         """
         known = self.folders()
         if name not in known:
+            run = self._unfinished(name)
+            if run:
+                raise WorkbenchError(
+                    f"the run {run} has not finished and has no checkpoint yet",
+                    "a finished run",
+                    "wait until it has finished; the page Experiment shows how far it is",
+                )
             raise WorkbenchError(
                 f"no checkpoint {name[:100]!r}",
                 _some_of(list(known), name),

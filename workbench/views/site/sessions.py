@@ -15,7 +15,6 @@ Until then, each of them holds the page, its panes, its document and the model's
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final
 
@@ -32,13 +31,6 @@ UNUSED: Final = 8
 """Most sessions without a websocket that are kept; any program can ask for more pages."""
 
 _contexts: list[weakref.ref[Any]] = []  # of the sessions, the oldest first
-
-
-def at_end(callback: Callable[[], Any]) -> None:
-    """Call `callback` when the current session has ended; outside a session, never."""
-    document = pn.state.curdoc
-    if document is not None and document.session_context is not None:
-        document.on_session_destroyed(lambda context: callback())
 
 
 def begin() -> None:

@@ -1,0 +1,15 @@
+"""The theatre in Panel: ``panel serve apps/theatre.py --address 127.0.0.1``.
+
+There is no authentication, so keep the address: without it Panel listens to other machines, too.
+``workbench serve`` refuses that by itself, and serves everything else.
+"""
+
+import panel as pn
+
+from workbench.views.parts import theatre
+from workbench.views.site import pages
+from workbench.views.site.entry import PageEntry
+
+if pn.state.served:
+    pages.configure()
+    pages.build(PageEntry("theatre", "Theatre", 0, view=theatre.page)).servable()
