@@ -63,7 +63,7 @@ print(task.text(batch, 0))
 # projection that is **zero** at first.
 
 # %%
-model, _, _ = first_model(experiment)
+model, _, _ = retrofitting.quiet(first_model, experiment)
 tokens = batch.tokens[0, : batch.context_tokens]
 difference = retrofitting.logits_of(model, tokens) - retrofitting.theirs(model, tokens)
 learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -139,7 +139,8 @@ exercises.check_in_all_blocks(in_all_blocks)
 # %%
 losses = []
 folder = Path(tempfile.mkdtemp()) / "retrofit"
-train(experiment, folder, on_progress=lambda progress: losses.append(progress.loss))
+note = lambda progress: losses.append(progress.loss)
+retrofitting.quiet(train, experiment, folder, on_progress=note)
 for step in range(0, 100, 20):
     print(f"steps {step + 1:>3} to {step + 20:>3}: loss {np.mean(losses[step : step + 20]):.2f}")
 
@@ -149,7 +150,7 @@ for step in range(0, 100, 20):
 # all of its 40 words, ln 40 = 3.69, and stays unsure for long, even where its best guess is right.
 
 # %%
-checkpoint = workbench.load(folder)
+checkpoint = retrofitting.quiet(workbench.load, folder)
 for n, scores in checkpoint.provenance["metrics"]["passes"].items():
     low, high = scores["interval"]["accuracy"]["1"]
     print(f"N = {n}: {scores['accuracy']['1']:.2f} right, 95 % interval {low:.2f} to {high:.2f}")

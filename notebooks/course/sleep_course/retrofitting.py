@@ -5,7 +5,10 @@ Called by notebook 12; its exercises are in `sleep_course.exercises.retrofitting
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,12 @@ def _tiny() -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+def quiet(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a function without what it says on standard error: what a base needs, and bars."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        return function(*arguments, **options)
 
 
 def plan(named: str, steps: int) -> Experiment:
