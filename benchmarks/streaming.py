@@ -4,7 +4,8 @@
 
 A model without fast weights gets untrained layers (`insert`): what they cost is that of trained
 ones. Each peak of memory is that of a process of its own. Awake, a token is timed at N = 1, 2, 4 in
-turns, after a sleep in N passes. A stream that does not hold the memory of `Session` is not timed.
+turns, after a sleep in N passes: processor time of the one thread, which other work does not
+lengthen. A stream that does not hold the memory of a `Session` is not timed.
 """
 
 from __future__ import annotations
@@ -60,16 +61,17 @@ def streamed(options: argparse.Namespace) -> dict[str, Any]:
     stream = TextStream(model, text, SleepConfig(window=options.window, passes=1, loop=loop))
     tokens = np.random.default_rng(0).integers(0, model.vocabulary, (1, options.tokens))
     began, process = time.perf_counter(), psutil.Process()
-    loaded, most = process.memory_info().rss, 0
+    loaded, sizes = process.memory_info().rss, []
     for start in range(0, options.tokens, options.window):
         stream.push(tokens[:, start : start + options.window])
-        most = max(most, process.memory_info().rss)
+        sizes.append(process.memory_info().rss)
     cache = model.blocks(model.embed(torch.zeros(1, 1, dtype=torch.long)), model.empty_memory(1))[1]
     each = sum(c.keys.nbytes + c.values.nbytes for c in cache.kv.values())
     return {
         "tokens": options.tokens,
         "rss_after_loading": loaded,
-        "rss_most": most,
+        "rss_most": max(sizes),
+        "rss_by_window": sizes,
         "memory_bytes": stream.memory.nbytes,
         "record_bytes": sum(s.tokens.nbytes for s in stream.slept),
         "kv_bytes_of_full_attention": each * options.tokens,
@@ -111,11 +113,11 @@ def latency(options: argparse.Namespace) -> dict[str, Any]:
             for n in np.roll(PASSES, repeat).tolist():  # each is first as often
                 caches = _entered(states[n])
                 _, caches = _read_awake(states[n], token, caches)
-                began = time.perf_counter()
+                began = time.process_time()
                 for _ in range(4):
                     _, caches = _read_awake(states[n], token, caches)
                 if repeat:  # the first round warms
-                    times[n].append((time.perf_counter() - began) / 4)
+                    times[n].append((time.process_time() - began) / 4)
     ratios = {}
     for n in PASSES[1:]:
         values = np.array(times[n]) / np.array(times[PASSES[0]])

@@ -58,7 +58,7 @@ def test_a_chat_from_saving_to_erasing(chat, tmp_path):
         line.split()[-1] for line in out.splitlines() if line.startswith("1      4x24x24, 9.0 kB")
     ]
     assert norms[0] == norms[1] == norms[3] and float(norms[0]) > 1 and float(norms[2]) == 0
-    assert "13 private; 14 characters" in out and "0 of 64 tokens, 0 private" in out
+    assert "13 private; 13 characters" in out and "0 of 64 tokens, 0 private" in out
     assert "still unlike never read" in out and "never read" in out
     assert "/private TEXT" in out
     assert "text-names: the newest sleep" in page.read_text() and page.stat().st_size > 100_000

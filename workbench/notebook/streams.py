@@ -75,5 +75,8 @@ def open_stream(
         changed["loop"] = model.range_of(*loop) if hasattr(model, "range_of") else loop
     sleep = build(SleepConfig, {**sleep.model_dump(), **changed}, source="sleep")
     check_options(sleep, model.depth, passes)
-    text = TaskText(loaded.task) if isinstance(loaded, Checkpoint) else loaded.text
+    text = getattr(loaded, "text", None)  # of a pretrained model, retrofitted or not
+    if text is None:
+        assert isinstance(loaded, Checkpoint)
+        text = TaskText(loaded.task)
     return TextStream(model, text, sleep)
