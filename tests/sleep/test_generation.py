@@ -1,4 +1,7 @@
-"""Writing on token by token: each logit is that of reading the same tokens window by window."""
+"""Writing on token by token: each logit is that of reading the same tokens window by window.
+
+Except after a sleep: there the token before is read again, with what the sleep left.
+"""
 
 from itertools import islice
 
@@ -10,6 +13,7 @@ from torch.testing import assert_close
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.model import KVCache
 from workbench.sleep import Session, Wake, generate, read
 from workbench.sleep.generation import choose
 
@@ -38,7 +42,26 @@ def at_once(model, sleep, tokens):
         batch = Batch(upto, labels, np.ones_like(labels), *nothing)
         *_, last = (e for e in read(model, batch, sleep) if isinstance(e, Wake))
         pieces.append(last.logits)
-    return torch.cat(pieces, dim=1)
+    logits = torch.cat(pieces, dim=1)
+    for stop in range(4, tokens.shape[1], 4):
+        logits[:, stop - 1] = after_sleep(model, sleep, tokens[:, :stop])
+    return logits
+
+
+def after_sleep(model, sleep, tokens):
+    """Return the logits of the newest token, asked as a question after its window was slept on."""
+    session = Session(model, sleep, batch=len(tokens))
+    session.push(tokens)
+    kept = session.memory  # without what it keeps of the token itself
+    kv = {i: KVCache(**shorter(c)) for i, c in kept.kv.items()}
+    tails = {i: torch.cat((0 * t[:, :1], t[:, :-1]), 1) for i, t in kept.conv_tails.items()}
+    session.memory = kept.replace(kv=kv, conv_tails=tails)
+    return session.answer(tokens[:, -1:])[:, 0]
+
+
+def shorter(cache):
+    keys, values = (part[:, :, : cache.keys.shape[2] - 1] for part in (cache.keys, cache.values))
+    return {"keys": keys, "values": values, "valid": cache.valid[:, : keys.shape[2]]}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +97,23 @@ def test_one_pass_a_token_and_n_when_the_window_is_full(tiny_model, make_batch, 
     calls = []
     for _ in generate(session, make_batch(1, 0).tokens[:, :2], 5, temperature=0):
         calls.append(len(model.calls))
-    assert calls == [1, 5, 6, 7, 8]  # the prompt, then a token each; the fourth token ends a window
+    assert calls == [1, 5, 6, 7, 8]  # a pass before each token; the fourth token ends a window
+
+
+def test_the_first_token_after_a_sleep_comes_from_what_the_sleep_left(tiny_model, make_batch):
+    """With S erased as it is written, a full prompt predicts what its last token alone does."""
+    model, tokens = tiny_model(), make_batch(1, 0).tokens
+
+    class Emptied(Session):
+        def push(self, tokens, **options):
+            events = super().push(tokens, **options)
+            self.memory = self.memory.erase()
+            return events
+
+    sleep = SleepConfig(window=4, passes=2)
+    found = next(generate(Emptied(model, sleep, batch=3), tokens, 1, temperature=0)).logits
+    alone = Session(model, sleep, batch=3).answer(tokens[:, -1:])[:, 0]
+    assert torch.equal(found, alone)
 
 
 def test_a_reader_may_leave_and_come_back(tiny_model, make_batch):

@@ -23,11 +23,16 @@ CONFIG: Final = "config.json"
 INDEX: Final = "model.safetensors.index.json"
 ONE: Final = "model.safetensors"
 TOKENIZER: Final = "tokenizer.json"
+TOKENIZER_CONFIG: Final = "tokenizer_config.json"
+TEMPLATE: Final = "chat_template.jinja"
 ADAPTER: Final = "adapter_config.json"
 CARD: Final = "README.md"
 OURS: Final = "provenance.json"
 """What a checkpoint of the workbench has in addition."""
-SMALL: Final = (CONFIG, INDEX, TOKENIZER, CARD, ADAPTER, "LICENSE*", "generation_config.json")
+SMALL: Final = (
+    CONFIG, INDEX, TOKENIZER, TOKENIZER_CONFIG, TEMPLATE, CARD, ADAPTER, "LICENSE*",
+    "generation_config.json",
+)  # fmt: skip
 """What is fetched before the weights, so that a wrong model is refused while it is cheap."""
 
 FETCHED: Final = {"smollm2-135m": "SmolLM2-135M-Instruct.Q4_1.gguf"}

@@ -18,6 +18,7 @@ from typing import Any
 import workbench
 from workbench.cli import (
     catalogue,
+    chat,
     evaluate,
     export,
     generate,
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         measure,
         evaluate,
         generate,
+        chat,
         catalogue,
         get,
         notebooks,

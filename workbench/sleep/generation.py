@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
 from workbench.model.arrays import to_numpy
-from workbench.model.memory import Memory
+from workbench.model.memory import KVCache, Memory
 from workbench.sleep.one_pass import reset_conv_tails
 from workbench.sleep.session import Session
 
@@ -40,8 +41,9 @@ def generate(
     """Read a prompt, then predict up to `count` tokens, each read in one pass awake.
 
     The session takes the prompt and every token, as `Session.push` does: the memory is that of
-    reading the same text at once. The first token of a window is predicted by the last position of
-    the window before, ahead of the sleep; no training asks a model for that.
+    reading the same text at once. After a sleep the window is empty: its first token is predicted
+    from the token before, read once more, awake, with the memory that the sleep left. That reading
+    is not kept; no training asks a model for it.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def generate(
     for given, fits, expected in (
         (
             "an empty prompt and no pending tokens",
-            prompt.shape[1] + session.pending.shape[1] > 0,
+            prompt.shape[1] + session.newest.shape[1] > 0,
             "a token to predict from",
         ),
         (f"count = {count}", count >= 1, "at least 1 token"),
@@ -101,27 +103,41 @@ def _generate(
     drawing: Callable[[Tensor], np.ndarray],
     stop: np.ndarray,
 ) -> Iterator[Generated]:
-    length, waiting = session.sleep.window, session.pending.shape[1]
-    # all windows but the newest, which is read awake and may be full
-    ahead = max((waiting + prompt.shape[1] - 1) // length * length - waiting, 0)
-    session.push(prompt[:, :ahead])
-    newest = np.concatenate((session.pending, prompt[:, ahead:]), axis=1)
-    logits, caches = _read_awake(session, newest, _entered(session))
-    session.push(prompt[:, ahead:])
+    session.push(prompt)
+    pending = session.pending
+    read_on = partial(_read_awake, session)
+    logits, caches = read_on(pending, _entered(session)) if pending.size else _after_sleep(session)
     written = np.zeros((len(prompt), 0), dtype=np.int64)
     ended = np.zeros(len(prompt), dtype=bool)
     while True:
         token = drawing(logits)[:, None]
         written = np.concatenate((written, token), axis=1)
-        if not session.pending.shape[1]:
-            caches = _entered(session)
         session.push(token)
         yield Generated(token[:, 0], logits)
         if len(stop) and written.shape[1] >= len(stop):
             ended |= (written[:, -len(stop) :] == stop).all(axis=1)
         if written.shape[1] == count or ended.all():
             return
-        logits, caches = _read_awake(session, token, caches)
+        slept = not session.pending.shape[1]
+        logits, caches = _after_sleep(session) if slept else read_on(token, caches)
+
+
+def _after_sleep(session: Session) -> tuple[Tensor, list[Memory]]:
+    """Read the newest token awake with the memory that a sleep left.
+
+    What eviction kept of it (its KV, its place in a convolution's tail) is taken out for that.
+    Returns the logits after it, and the memory of each pass as it was before it.
+    """
+    entered = _entered(session)
+    kept = entered[0]
+    kv = {
+        i: KVCache(c.keys[:, :, :-1], c.values[:, :, :-1], c.valid[:, :-1])
+        for i, c in kept.kv.items()
+    }
+    tails = {i: F.pad(t[:, :-1], (0, 0, 1, 0)) for i, t in kept.conv_tails.items()}
+    before = [kept.replace(kv=kv, conv_tails=tails)] * len(entered)
+    logits, _ = _read_awake(session, session.newest, before)
+    return logits, entered
 
 
 def _entered(session: Session) -> list[Memory]:

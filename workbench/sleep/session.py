@@ -26,7 +26,9 @@ class Session:
     `model`: the network; the session never changes it. `sleep`: window, passes and options; N must
     be fixed or decided by what happens to the memory (the questions are not known while a stream is
     slept on). `batch`: streams read in step. `memory`: what survived the last eviction. `pending`,
-    int64 ``[batch, token]``: tokens of the window that is not full yet.
+    int64 ``[batch, token]``: tokens of the window that is not full yet. `private`, bool
+    ``[token]``: which of them a sleep leaves out. `newest`, int64 ``[batch, 0 or 1]``: the last
+    token taken that is not private.
     """
 
     def __init__(self, model: SleepingModel, sleep: SleepConfig, *, batch: int = 1) -> None:
@@ -39,25 +41,64 @@ class Session:
         self.model, self.sleep = model, sleep
         self.memory: Memory = model.empty_memory(batch)
         self.pending = np.zeros((batch, 0), dtype=np.int64)
+        self.private = np.zeros(0, dtype=bool)
+        self.newest = self.pending.copy()
 
-    @torch.no_grad()
-    def push(self, tokens: np.ndarray) -> list[Event]:
+    def push(self, tokens: np.ndarray, *, private: bool = False) -> list[Event]:
         """Take tokens ``[batch, token]``; sleep on each window that becomes full.
 
         With predict_then_sleep a full window is read awake first, as text in training is. Returns
         the wakes, passes and evictions that took place; empty while the window fills.
+
+        `private`: the tokens count for the window and are seen awake until it ends; its sleep
+        leaves them out, so that what survives it does not depend on them.
         """
-        waiting = np.concatenate((self.pending, self.checked(tokens)), axis=1)
-        full = waiting.shape[1] - waiting.shape[1] % self.sleep.window
+        given = self.checked(tokens)
+        waiting = np.concatenate((self.pending, given), axis=1)
+        left_out = np.concatenate((self.private, np.full(given.shape[1], private)))
+        length = self.sleep.window
+        full = waiting.shape[1] - waiting.shape[1] % length
+        # windows are read in one go unless something is left out of one
+        step = length if left_out[:full].any() else max(full, length)
         events: list[Event] = []
-        if full:
-            whole = _unlabelled(waiting[:, :full])
-            if self.sleep.order == "predict_then_sleep":
-                whole.loss_mask[:] = np.arange(full) % self.sleep.window > 0
-            events = list(read(self.model, whole, self.sleep, memory=self.memory))
-            self.memory = events[-1].memory
-        self.pending = waiting[:, full:].copy()  # a view would keep the tokens slept on
+        for start in range(0, full, step):
+            part = slice(start, start + step)
+            kept = waiting[:, :full][:, part][:, ~left_out[:full][part]]
+            memory = events[-1].memory if events else self.memory
+            events += self._sleep(kept, memory, self.sleep)
+        self._window_ended(events, waiting[:, full:], left_out[full:])
+        if given.shape[1] and not private:
+            self.newest = given[:, -1:].copy()
         return events
+
+    def sleep_now(self, passes: int | None = None) -> list[Event]:
+        """Sleep on the pending tokens as if the window were full; `passes` is N for this sleep."""
+        sleep = self.sleep if passes is None else self.sleep.with_passes(passes)
+        events = self._sleep(self.pending[:, ~self.private], self.memory, sleep)
+        self._window_ended(events, self.pending[:, :0], self.private[:0])
+        return events
+
+    def _window_ended(self, events: list[Event], pending: np.ndarray, private: np.ndarray) -> None:
+        self.memory = events[-1].memory if events else self.memory
+        # a view would keep the tokens slept on
+        self.pending, self.private = pending.copy(), private.copy()
+
+    @torch.no_grad()
+    def _sleep(self, tokens: np.ndarray, memory: Memory, sleep: SleepConfig) -> list[Event]:
+        """Sleep on whole windows, or on a shorter one; nothing in the session is changed."""
+        if not tokens.shape[1]:
+            return []
+        whole = unlabelled(tokens)
+        if sleep.order == "predict_then_sleep":
+            whole.loss_mask[:] = np.arange(tokens.shape[1]) % sleep.window > 0
+        events = []
+        for event in read(self.model, whole, sleep, memory=memory):
+            self.heard(event)
+            events.append(event)
+        return events
+
+    def heard(self, event: Event) -> None:
+        """Do nothing; called after every pass and eviction, for those who watch."""
 
     @torch.no_grad()
     def answer(self, tokens: np.ndarray, *, keep: bool = False) -> Tensor:
@@ -67,7 +108,8 @@ class Session:
         the session as it was. True ends the window as training ends one with labels: keeps what the
         wake writes to S, sleeps if the order is predict_then_sleep, and evicts. Returns
         ``[batch, token, symbol]`` for the tokens given; the last position predicts what comes next.
-        Raises WorkbenchError: pending tokens and question together are longer than the window.
+        Raises WorkbenchError: pending tokens and question together are longer than the window, or
+        some of those to be kept are private.
         """
         question = self.checked(tokens)
         joined = np.concatenate((self.pending, question), axis=1)
@@ -77,14 +119,19 @@ class Session:
                 f"1 to {self.sleep.window} tokens together (the window)",
                 "ask a shorter question, or push tokens until the window is full and slept on",
             )
-        labelled = _unlabelled(joined)
+        if keep and self.private.any():
+            raise WorkbenchError(
+                "keep = True after private tokens", "keep = False", "push the question instead"
+            )
+        labelled = unlabelled(joined)
         labelled.loss_mask[:, self.pending.shape[1] :] = True
         wake, *rest = islice(
             read(self.model, labelled, self.sleep, memory=self.memory), None if keep else 1
         )
         assert isinstance(wake, Wake)
         if keep:
-            self.memory, self.pending = rest[-1].memory, joined[:, :0].copy()
+            self._window_ended(list(rest), joined[:, :0], self.private)
+            self.newest = joined[:, -1:].copy()
         return wake.logits[:, -question.shape[1] :]
 
     def erase(self) -> None:
@@ -95,19 +142,26 @@ class Session:
         """
         batch = len(self.pending)
         self.memory.overwrite()
-        self.pending[:] = 0
+        for tokens in (self.pending, self.newest):
+            tokens[:] = 0
         self.memory = self.model.empty_memory(batch)
-        self.pending = np.zeros((batch, 0), dtype=np.int64)
+        self.pending, self.private = np.zeros((batch, 0), dtype=np.int64), self.private[:0].copy()
+        self.newest = self.pending.copy()
 
     def save(self, path: str | Path) -> None:
-        """Write the session (not the model) to one safetensors file."""
-        extra = {
+        """Write the session (not the model) to one safetensors file, whole or not at all."""
+        self.memory.save(path, self._header())
+
+    def _header(self) -> dict[str, Any]:
+        """Return all of the session but its memory, as JSON can hold it."""
+        return {
             "pending": self.pending.tolist(),
+            "private": self.private.tolist(),
+            "newest": self.newest.tolist(),
             "batch": len(self.pending),
             "sleep": self.sleep.model_dump(mode="json"),
             "weights": fingerprint(self.model),
         }
-        self.memory.save(path, extra)
 
     @classmethod
     def restore(cls, model: SleepingModel, path: str | Path) -> Session:
@@ -131,6 +185,10 @@ class Session:
         if waiting.shape[1] >= session.sleep.window:
             raise _not_a_session(path, f"{waiting.shape[1]} pending tokens, a window or more")
         session.pending = session.checked(waiting)
+        session.private = _private_of(extra.get("private"), waiting.shape[1], path)
+        # earlier versions did not keep it
+        newest = extra.get("newest", [[]] * len(waiting))
+        session.newest = session.checked(_pending_of(newest, batch, path))
         _check_memory(model, memory, session.memory, len(waiting), path)
         session.memory = memory.to(model.device)
         return session
@@ -179,6 +237,14 @@ def _pending_of(pending: object, batch: object, path: str | Path) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(batch, -1)
 
 
+def _private_of(private: object, tokens: int, path: str | Path) -> np.ndarray:
+    """Return which pending tokens are private; none where an earlier version wrote the file."""
+    found = [False] * tokens if private is None else private
+    if not isinstance(found, list) or len(found) != tokens or {type(x) for x in found} - {bool}:
+        raise _not_a_session(path, "marks of private tokens that do not match the pending ones")
+    return np.array(found, dtype=bool)
+
+
 def _check_memory(
     model: SleepingModel, found: Memory, empty: Memory, batch: int, path: str | Path
 ) -> None:
@@ -221,7 +287,8 @@ def _not_a_session(path: str | Path, given: str) -> WorkbenchError:
     )
 
 
-def _unlabelled(tokens: np.ndarray) -> Batch:
+def unlabelled(tokens: np.ndarray) -> Batch:
+    """Return the batch of tokens ``[batch, token]`` that are only read."""
     none = np.zeros(tokens.shape, dtype=bool)
     return Batch(
         tokens=tokens,
