@@ -183,8 +183,9 @@ def pages(record: dict[str, Any] | None) -> str:
             cells.append(f"{median:,.0f} [{low:,.0f}, {high:,.0f}]" if what in rows else "")
         lines.append(f"| {what} | {' | '.join(cells)} |")
     for side, sizes in record.get("memory_mb", {}).items():
-        lines += ["", f"Memory of the server, {side}: {sizes[0]:.0f} MB, after the visits "
-                      f"{sizes[-1]:.0f} MB."]  # fmt: skip
+        lines += ["", f"Memory of the server, {side}: {sizes[0]:.0f} MB before the visits that "
+                      f"`--sessions` asks for, at most {max(sizes):.0f} MB during them, "
+                      f"{sizes[-1]:.0f} MB after."]  # fmt: skip
     if "recording" in record:
         recorded, probed = record["recording"], record["probe_map"]
         lines += [
