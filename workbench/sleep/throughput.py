@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.files import read_text
 from workbench.sleep.algorithm import read
 from workbench.sleep.contract import SleepingModel
 from workbench.sleep.events import Wake
@@ -161,7 +162,7 @@ def _reset_peak(device: torch.device) -> int | None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, WorkbenchError):
         ctypes.CDLL(None).malloc_trim(0)
         CLEAR.write_text("5", encoding="ascii")
         return _kilobytes("VmRSS")
@@ -171,18 +172,18 @@ def _reset_peak(device: torch.device) -> int | None:
 def _peak(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    with suppress(OSError):
+    with suppress(OSError, WorkbenchError):
         return _kilobytes("VmHWM")
     return None
 
 
 def _kilobytes(name: str) -> int | None:
-    lines = STATUS.read_text(encoding="utf-8").splitlines()
+    lines = read_text(STATUS).splitlines()
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(name)), None)
 
 
 def _energy() -> float | None:
     """Return the joules that the processor has counted; None where it does not tell."""
-    with suppress(OSError, ValueError):
-        return int(ENERGY.read_text(encoding="ascii")) / 1e6
+    with suppress(OSError, ValueError, WorkbenchError):
+        return int(read_text(ENERGY)) / 1e6
     return None
