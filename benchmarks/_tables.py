@@ -28,6 +28,7 @@ def with_tables(text: str) -> str:
     parts = [
         kernels(read("kernels-cpu.json")),
         step(read("training-step-cpu.json")),
+        streaming(read("streaming-cpu.json")),
         pages(read("pages-cpu.json")),
     ]
     return f"{before}{BEGIN}\n" + "\n\n".join(filter(None, parts)) + f"\n{END}{after}"
@@ -46,6 +47,35 @@ def measured_on(machine: dict[str, Any]) -> str:
         f"Measured on {machine['date']} on one thread of {machine['cpu']} ({machine['cores']} "
         f"cores, load {machine['load']} at the start), {', '.join(versions)}."
     )
+
+
+def streaming(record: dict[str, Any] | None) -> str:
+    """Return what a long text costs in memory, and a token awake in time."""
+    if record is None:
+        return ""
+    rows = [
+        f"| {one['tokens']:,} | {one['rss_most'] / 2**20:,.0f} | {one['memory_bytes'] / 2**20:.2f} "
+        f"| {one['kv_bytes_of_full_attention'] / 2**20:,.0f} |"
+        for one in record["memory"]
+    ]
+    ratios = (
+        f"{r['median']:.3f} [{r['quartiles'][0]:.3f}, {r['quartiles'][1]:.3f}] at N = {n}"
+        for n, r in record["ratio_to_n1"].items()
+    )
+    lines = [
+        "## A long text in a stream",
+        "",
+        f"{record['model']} with six untrained fast-weight layers, windows of {record['window']} "
+        f"tokens, N = 1. {measured_on(record['machine'])}",
+        "",
+        "| tokens | peak of the process, MiB | crosses a sleep, MiB | KV of full attention, MiB |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        f"Awake, a token takes {', '.join(ratios)} of the processor time at N = 1 (median "
+        "[quartiles], round by round).",
+    ]
+    return "\n".join(lines)
 
 
 def kernels(record: dict[str, Any] | None) -> str:
@@ -153,8 +183,9 @@ def pages(record: dict[str, Any] | None) -> str:
             cells.append(f"{median:,.0f} [{low:,.0f}, {high:,.0f}]" if what in rows else "")
         lines.append(f"| {what} | {' | '.join(cells)} |")
     for side, sizes in record.get("memory_mb", {}).items():
-        lines += ["", f"Memory of the server, {side}: {sizes[0]:.0f} MB, after the visits "
-                      f"{sizes[-1]:.0f} MB."]  # fmt: skip
+        lines += ["", f"Memory of the server, {side}: {sizes[0]:.0f} MB before the visits that "
+                      f"`--sessions` asks for, at most {max(sizes):.0f} MB during them, "
+                      f"{sizes[-1]:.0f} MB after."]  # fmt: skip
     if "recording" in record:
         recorded, probed = record["recording"], record["probe_map"]
         lines += [

@@ -30,6 +30,7 @@ from workbench.cli import (
     retrofit,
     runs,
     sweeps,
+    throughput,
     trace,
     train,
 )
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         catalogue,
         get,
         notebooks,
+        throughput,
     ):
         module.add_commands(commands)
     return parser

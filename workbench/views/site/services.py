@@ -70,8 +70,9 @@ class Services:
     def _unfinished(self, name: str) -> str:
         """Return the name of the run that ``runs/NAME`` names, if there is one, else ""."""
         run = name.removeprefix("runs/")
-        here = self.runs is not None and run != name and self.runs.is_dir()
-        return run if here and run in {folder.name for folder in self.runs.iterdir()} else ""
+        if self.runs is None or run == name or not self.runs.is_dir():
+            return ""
+        return run if run in {folder.name for folder in self.runs.iterdir()} else ""
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Return a checkpoint, loaded at the first call and whenever its files have changed.
