@@ -70,7 +70,13 @@ def plan(named: str, steps: int) -> Experiment:
     after, loop = ((19, 24, 29), (20, 27)) if real else ((1, 3), (1, 6))
     task = {"name": "variables", "form": "words", "tokenizer": named, "names": 10, "modulus": 10}
     task |= {"variables": 4, "given": 4, "max_depth": 1}
-    training = {"steps": steps, "batch_size": 8, "muon_lr": 0.01, "adamw_lr": 0.005, "warmup": 5}
+    training: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": 8,
+        "muon_lr": 0.01,
+        "adamw_lr": 0.005,
+        "warmup": 5,
+    }
     training |= {"eval_count": 100, "final_passes": (0, 1, 2, 4), "log_every": 10}
     data = {
         "retrofit": {"base": named, "after": after, "start": "induction"},
