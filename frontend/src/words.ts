@@ -78,6 +78,7 @@ export function boundaryName(scene: Scene, boundary: number): string {
 /** The conclusion: how many answers are right now, and which have just turned. */
 export function headline(scene: Scene, boundary: number): string {
   const count = scene.queries.length, right = score(scene, boundary);
+  if (count === 0) return "Nothing is asked here: this is what the sleep writes into S.";
   const given = scene.queries.every((_, query) => isGiven(scene, boundary, query));
   const whole = right === count ? (count === 1 ? "the answer is right" : `all ${count} answers are right`)
     : right === 0 ? (count === 1 ? "the answer is wrong" : `none of its ${count} answers is right`)
@@ -89,6 +90,7 @@ export function headline(scene: Scene, boundary: number): string {
 
 /** What has just turned right or wrong, or how the score compares with a guess. */
 export function news(scene: Scene, boundary: number): string {
+  if (!scene.queries.length) return "";
   if (boundary > 0 && isZero(scene, boundary - 1) && !isZero(scene, boundary)) {
     return `Before it read, it had to guess: ${score(scene, boundary - 1)} right.`;
   }

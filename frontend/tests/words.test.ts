@@ -15,6 +15,12 @@ test("the sentence says the conclusion first", () => {
   ]);
 });
 
+test("a text without questions has no answers to count", () => {
+  const found = { ...scene(), queries: [] };
+  assert.deepEqual([0, 2].map((boundary) => headline(found, boundary)), Array(2).fill("Nothing is asked here: this is what the sleep writes into S."));
+  assert.deepEqual([0, 1, 2].map((boundary) => news(found, boundary)), ["", "", ""]);
+});
+
 test("where we are, and what has just happened", () => {
   const found = scene();
   assert.equal(eyebrow(found, 2), "Asleep · window 1 of 2 · pass 2 of 2");

@@ -311,8 +311,9 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# With N = 1 the model knows its arrows (one step), and not much more than a good guess beyond. With four passes
-# it answers all three. So the passes work out in advance what the questions will need, and store *that*.
+# When this notebook was written, the model with N = 1 knew its arrows (one step: 0.99) and had 0.69 and 0.75 at two
+# and three steps; N = 2 and N = 4 had all of them. Your numbers may differ, since so little training is a
+# matter of luck. So the passes work out in advance what the questions will need, and store *that*.
 #
 # The same model, woken after fewer passes than it was trained for, shows it forming:
 
