@@ -53,7 +53,7 @@ two minutes.</p></a></li>
 <p>What recorded experiments say, question by question, with figures, how sure we are, and the
 command that makes each one again.</p></a></li>
 <li class="card"><h3>Notebooks</h3>
-<p>Twelve notebooks with exercises that check themselves, from a memory built by hand to a story
+<p>Thirteen notebooks with exercises that check themselves, from a memory built by hand to a story
 problem asleep: <code>python3 run.py lab</code></p></li>
 <li class="card"><h3>Take it with you</h3>
 <p>The story as one file that plays offline: <code>workbench export --story</code></p></li>
