@@ -160,7 +160,7 @@ for n, scores in checkpoint.provenance["metrics"]["passes"].items():
 #
 # ## Look inside
 #
-# Who wrote $S$? The share of each token, exact, over all passes (notebook 5):
+# Who wrote $S$? The share of each token over all passes, booked as in notebook 5:
 
 # %%
 found = retrofitting.who_wrote(checkpoint.model, task, batch, checkpoint.sleep.with_passes(2))

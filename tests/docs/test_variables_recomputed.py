@@ -89,7 +89,18 @@ def test_what_is_said_of_the_long_story():
     for cells in rows(LONG, "equal_tokens", "difference"):
         pair = (scores("sleep", n, cells[1], name=LONG) for n in (4, 1))
         assert cells[2] == difference_cell(*pair) and cells[6] == "t"
-    config = of("sleep", 4, LONG)[0]["config"]
+    first = {
+        n: [np.mean([r["final"][str(n)]["first"][d] for r in of("sleep", n, LONG)]) for d in DEPTHS]
+        for n in (4, 1)
+    }
+    said = f"N = 4 has {three} there at depth 2, 3 and 4, N = 1 {three}."
+    assert said.format(*first[4][1:], *first[1][1:]) in PROSE
+    (four, *_), (one, *_) = (of("sleep", n, LONG) for n in (4, 1))
+    shortcut = four["chance"]["own step from the commonest constant"]["accuracy"]
+    flops = four["budget"]["flops"] / one["budget"]["flops"]
+    said = f"A shortcut is right in {three}, and N = 4 takes {{:.1f}} times the training FLOPs"
+    assert said.format(*(shortcut[d] for d in DEPTHS[1:]), flops) in PROSE
+    config = four["config"]
     assert "variables-story.sleep-n4-seed0" in config
     settings = tomllib.loads(config)["task"]
     task = workbench.task(settings.pop("name"), **settings)

@@ -120,8 +120,18 @@ def test_a_stream_forgets_a_text_wherever_it_stands(tiny_model):
         stream.memory.fast_weights[1], before.fast_weights[1] - expected[1], rtol=0, atol=1e-10
     )
     assert stream.pending.tolist() == [[5]]  # of "acf" the first two went on from the f before
+    assert stream.newest.tolist() == [[5]] and not stream._context
     with pytest.raises(WorkbenchError, match="a text that was not slept on: 'bb'"):
         forget_text(stream, "bb")
+
+
+def test_a_private_token_does_not_become_the_newest(tiny_model):
+    stream = TextStream(tiny_model(), Letters(), SleepConfig(window=4, passes=2))
+    stream.feed("abfaca")
+    stream.feed("d", private=True)
+    stream.flush()
+    forget_text(stream, "b")
+    assert stream.pending.tolist() == [[2, 0, 3]] and stream.newest.tolist() == [[0]]
 
 
 def test_a_trained_model_forgets_a_name_and_answers_the_rest():
@@ -134,7 +144,8 @@ def test_a_trained_model_forgets_a_name_and_answers_the_rest():
     stream.sleep_now()
     found = forget_text(stream, "Zarel")
     span, rest = found.span, found.rest
-    assert span["before"].right == 1 and span["after"].right <= 0.5
+    assert (span["before"].tokens, rest["before"].tokens) == (8, 156)  # as docs/backbones.md says
+    assert span["before"].right == 1 and span["after"].right <= 0.5 and found.left[1] > 0.3
     assert span["after"].log_prob < span["before"].log_prob - 1
     assert span["after"].log_prob == pytest.approx(span["never read"].log_prob, abs=0.3)
     assert rest["after"].right > rest["before"].right - 0.02

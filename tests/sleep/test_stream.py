@@ -126,6 +126,22 @@ def test_private_text_goes_in_as_such(stream):
     assert made.private.any()
 
 
+def test_what_follows_a_private_text_does_not_depend_on_it(stream):
+    """Neither its tokens nor what a later file holds: the secret is gone with its window."""
+    found = []
+    for secret in (" Orm", "12", ""):  # "uz" alone would go another way after the first
+        made = TextStream(stream().model, marked_words(), SleepConfig(window=500))
+        made.feed("3 apples")
+        made.flush()
+        made.feed(secret, private=True)
+        made.flush()
+        assert not secret or secret not in made._context
+        made.feed("uz has")
+        made.sleep_now()
+        found.append((made.slept[0].tokens.tolist(), made._context))
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_fork_goes_its_own_way_and_erasing_it_leaves_the_other(stream, assert_same_memory):
     one, fresh = stream(fed=PROSE), stream(fed=PROSE)
     other = one.fork()
@@ -155,6 +171,17 @@ def test_a_saved_stream_goes_on_bit_for_bit(stream, text, tmp_path, assert_same_
     Session(one.model, SLEEP).save(tmp_path / "plain.safetensors")
     with pytest.raises(WorkbenchError, match="holds no stream of text"):
         TextStream.reopen(one.model, text, tmp_path / "plain.safetensors")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"slept": [["two", 1]]}, {"slept": [[2, 420]]}, {"slept": [[2, [1]]]}, {"text": [1, 0, ""]}],
+)
+def test_a_record_that_no_stream_wrote_is_refused(stream, text, tmp_path, wrong):
+    one, path = stream(fed=PROSE[:100]), tmp_path / "s.safetensors"
+    one.memory.save(path, one._header() | wrong)
+    with pytest.raises(WorkbenchError, match="holds no stream of text"):
+        TextStream.reopen(one.model, text, path)
 
 
 WRITER = """

@@ -51,6 +51,16 @@ def test_the_model_stays_as_it_was(calls):
     assert all((a == b).all() for a, b in zip(before, model.parameters(), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("counter", "joules"), [((5.0, 7.0), 2.0), ((7.0, 5.0), None), ((5.0, None), None)]
+)
+def test_a_counter_that_starts_again_or_fails_gives_no_joules(calls, monkeypatch, counter, joules):
+    told = [*counter, *counter][::-1]
+    monkeypatch.setattr(throughput, "_energy", told.pop)
+    (row,) = measure_throughput(calls[0], [Cell(16, 1, False)], 32, repeats=1)
+    assert row["joules"] == (None if joules is None else [joules] * 3)
+
+
 @pytest.mark.parametrize("window", [5, 4, 64])
 def test_windows_must_divide_the_text(window, calls):
     with pytest.raises(WorkbenchError, match=f"windows of {window} tokens for a text of 32"):

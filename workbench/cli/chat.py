@@ -26,7 +26,7 @@ A line is read; one that ends in a question mark is answered.
 /forget TEXT        take a text out of S again, and measure what remains
 /fork NAME          keep a second stream that goes on from here; /switch NAME goes there
 /save FILE          save the stream; /load FILE goes on with one
-/erase              overwrite memory and text with zeros, and begin again
+/erase              overwrite this stream with zeros and begin again; forks and files stay
 /show FILE.html [LAYER]   the newest sleep as a page, of all layers or of one
 /quit               end; so does the end of the input"""
 

@@ -91,8 +91,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
         "all" if row["window"] is None else str(row["window"]),
         str(row["passes"]),
         *(_spread(row[name]) for name in ("tokens_per_second", "ratio", "wake_ms")),
-        "not told" if row["peak_mb"] is None else f"{row['peak_mb']:.1f}",
-        "not told" if row["joules"] is None else _spread(row["joules"]),
+        "not reported" if row["peak_mb"] is None else f"{row['peak_mb']:.1f}",
+        "not reported" if row["joules"] is None else _spread(row["joules"]),
     ]
 
 

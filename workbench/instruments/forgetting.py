@@ -186,9 +186,9 @@ def forget_text(
 ) -> Forgotten:
     """Take a text that a stream has slept on out of its memory, wherever it occurs.
 
-    Its tokens also leave the window that is not full, and the record of what was slept on begins
-    anew: of what was read before, nothing more can be taken out. With sliding eviction the kept KV
-    goes too.
+    Its tokens also leave the window that is not full, and the record of what was slept on starts
+    again: of what was read before, nothing more can be taken out. With sliding eviction the kept KV
+    goes too. Forks and saved files keep the text.
 
     Raises WorkbenchError: the text does not occur in what was slept on, or as `contribution`.
     """
@@ -208,8 +208,9 @@ def forget_text(
         stream.model, stream.slept, stream.sleep, spans, start=stream.start, on_window=on_window
     )
     stream.set_memory(found.memory)
+    hidden = np.concatenate((np.zeros(sum(sizes), dtype=bool), stream.private))
+    stream.newest = tokens[~(meant | hidden)][None, -1:]
     stream.pending, stream.private = stream.pending[:, ~pending], stream.private[~pending]
-    stream.newest = tokens[~meant][None, -1:]
     return found
 
 

@@ -51,7 +51,8 @@ class Session:
         the wakes, passes and evictions that took place; empty while the window fills.
 
         `private`: the tokens count for the window and are seen awake until it ends; its sleep
-        leaves them out, so that what survives it does not depend on them.
+        leaves them out, so that what survives does not depend on which tokens they are. It does
+        depend on how many: they fill the window.
         """
         given = self.checked(tokens)
         waiting = np.concatenate((self.pending, given), axis=1)

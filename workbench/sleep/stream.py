@@ -8,6 +8,7 @@ The memory of a stream does not grow with the text. What does is a record of the
 from __future__ import annotations
 
 import copy
+import operator
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +74,6 @@ class TextStream(Session):
         super().__init__(model, sleep)
         self.text = text
         self.on_pass: Callable[[int], None] | None = None
-        self.note: Any = None
         self._begin()
 
     def _begin(self) -> None:
@@ -81,6 +81,7 @@ class TextStream(Session):
         self.slept: list[Slept] = []
         self.last: tuple[Slept, Memory] | None = None
         self.held, self._held_private, self._context = "", False, ""
+        self.note: Any = None
         self._passes = 0
         self.push(self.text.encode("", special=True)[None])
 
@@ -89,7 +90,8 @@ class TextStream(Session):
 
         The end of the text is held back until it cannot change the tokens before it: the tokens
         are those of the whole text, unless it has no space in `LONGEST` characters. `private`:
-        the text can be seen until its window ends, and is left out of the sleep.
+        the text can be seen until its window ends, and is left out of the sleep. It takes room in
+        the window all the same: where windows end depends on its length.
         """
         if private != self._held_private:
             self.flush()
@@ -115,8 +117,9 @@ class TextStream(Session):
         before = self.text.encode(self._context) if self._context else found[:0]
         if not np.array_equal(found[: len(before)], before):
             found, before = self.text.encode(text), before[:0]
-        seams = [seam.start() for seam in SEAM.finditer(text)]
-        self._context = text[seams[-1] :] if seams else text[-LONGEST:]
+        if not self._held_private:  # the tokens that follow must not depend on a private text
+            seams = [seam.start() for seam in SEAM.finditer(text)]
+            self._context = text[seams[-1] :] if seams else text[-LONGEST:]
         return found[len(before) :]
 
     def push(self, tokens: np.ndarray, *, private: bool = False) -> list[Event]:
@@ -187,9 +190,9 @@ class TextStream(Session):
             self.on_pass(event.sleep_pass if isinstance(event, SleepPass) else 0)
 
     def set_memory(self, memory: Memory) -> None:
-        """Go on with another memory; the record of what was slept on begins anew."""
+        """Go on with another memory; the record of what was slept on starts again."""
         self.memory = self.start = memory
-        self.slept, self.last = [], None
+        self.slept, self.last, self._context = [], None, ""
 
     def fork(self) -> TextStream:
         """Return a second stream that goes on from here; neither notices what the other does."""
@@ -202,7 +205,11 @@ class TextStream(Session):
         return other
 
     def erase(self) -> None:
-        """Overwrite everything the stream holds with zeros, then begin again."""
+        """Overwrite memory and tokens with zeros, drop the text, then begin again.
+
+        Forks and saved files keep theirs. Text held back and `note` are strings of Python: they are
+        dropped, not overwritten.
+        """
         for memory in (self.start, self.last[1] if self.last else self.start):
             memory.overwrite()
         for one in self.slept:
@@ -232,14 +239,19 @@ class TextStream(Session):
         try:
             held: Any = extra["text"]
             stream.held, stream._held_private, stream._context = held
+            if [type(part) for part in held] != [str, bool, str]:
+                raise TypeError
             stream.note = extra["note"]
             stream.budget = Budget(**extra["budget"])  # type: ignore[arg-type]
             slept: Any = extra["slept"]
             if slept is None:
                 stream.set_memory(session.memory)
             else:
-                stream.slept = [Slept(np.array(t, dtype=np.int32), n) for n, *t in slept]
-        except (KeyError, TypeError, ValueError, OverflowError):
+                stream.slept = [
+                    Slept(stream.checked(np.array([t]))[0].astype(np.int32), operator.index(n))
+                    for n, *t in slept
+                ]
+        except (KeyError, TypeError, ValueError, OverflowError, WorkbenchError):
             raise WorkbenchError(
                 f"{path} holds no stream of text", "what a stream saved", "name another file"
             ) from None

@@ -66,7 +66,8 @@ def measure_throughput(
     A row holds `window`, `passes`, `training`; `tokens_per_second`, `wake_ms` (for the question)
     and `ratio` (to the parallel reading at the same N, in the same round), each as [lower quartile,
     median, upper quartile]; `peak_mb`, the most memory beyond that of the model, in 10**6 bytes;
-    and `joules` of the processor. None where this machine does not tell, or nothing is compared.
+    and `joules` of the processor. None where this machine does not report it, or where there is
+    nothing to compare with.
 
     Raises WorkbenchError: a window does not divide the text.
     """
@@ -122,7 +123,9 @@ def _reading(model: SleepingModel, batch: Batch, cell: Cell, tokens: int) -> Too
             loss.backward()
             _wait(model.device)
     seconds = time.perf_counter() - start
-    spent = None if joules is None else (_energy() or joules) - joules
+    after = _energy()
+    # the counter starts again at zero when it is full
+    spent = None if joules is None or after is None or after < joules else after - joules
     peak = _peak(model.device)
     for weight, learns in weights:
         weight.grad = None
@@ -155,7 +158,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _reset_peak(device: torch.device) -> int | None:
-    """Begin to watch memory anew; return the bytes in use, None where nothing tells the peak.
+    """Reset the peak of memory; return the bytes in use, None where no peak is reported.
 
     On Linux free memory goes back to the system first, or a later reading would hide in it.
     """
@@ -183,7 +186,7 @@ def _kilobytes(name: str) -> int | None:
 
 
 def _energy() -> float | None:
-    """Return the joules that the processor has counted; None where it does not tell."""
+    """Return the joules that the processor has counted; None where it does not report them."""
     with suppress(OSError, ValueError, WorkbenchError):
         return int(read_text(ENERGY)) / 1e6
     return None

@@ -123,14 +123,15 @@ def retrofit_loss(
     retrofit: RetrofitConfig,
     draws: np.random.Generator,
 ) -> Tensor:
-    """Return the loss of a batch: cross-entropy, KL to the base, distillation; nats per token."""
+    """Return the loss of a batch: cross-entropy and KL in nats per token, and distillation."""
     events: Iterable[Event] = read(model, batch, sleep, generator=draws)
-    divergences: list[Tensor] = []
+    divergences: list[tuple[Tensor, Tensor]] = []
     if retrofit.kl and teacher is not None:
         events = _compared(events, _in_view(teacher, batch), divergences)
     loss = masked_cross_entropy(events)
     if divergences:
-        loss = loss + retrofit.kl * torch.stack(divergences).sum() / int(batch.loss_mask.sum())
+        apart, tokens = (torch.stack(each).sum() for each in zip(*divergences, strict=True))
+        loss = loss + retrofit.kl * apart / tokens  # the tokens that the cross-entropy counts
     if retrofit.distil and teacher is not None:
         loss = loss + retrofit.distil * distillation(model, teacher, batch)
     return loss
@@ -160,16 +161,17 @@ def _read_at_once(teacher: Backbone, batch: Batch) -> tuple[Tensor, Tensor | Non
 
 
 def _compared(
-    events: Iterable[Event], wanted: Tensor, divergences: list[Tensor]
+    events: Iterable[Event], wanted: Tensor, divergences: list[tuple[Tensor, Tensor]]
 ) -> Iterator[Event]:
-    """Pass events on; note for each wake window the sum of KL(base || model) over its labels."""
+    """Pass events on; note each wake window's sum of KL(base || model), and its predictions."""
     for event in events:
         if isinstance(event, Wake):
             part = slice(event.window.start, event.window.stop - 1)
             theirs = torch.log_softmax(wanted[:, part].float(), dim=-1)
             ours = torch.log_softmax(event.logits[:, :-1].float(), dim=-1)
             each = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)
-            divergences.append((each * event.window.loss_mask[:, 1:]).sum())
+            predicted = event.window.loss_mask[:, 1:]
+            divergences.append(((each * predicted).sum(), predicted.sum()))
         yield event
 
 
