@@ -77,6 +77,7 @@ def test_a_chat_from_saving_to_erasing(chat, tmp_path):
         (["/fork main"], (), "a new name; names so far: main"),
         (["/switch other"], (), "/switch other; expected main"),
         (["Señor?"], (), "printable ASCII"),
+        ([], ("--temperature", "-1"), "'-1' is not a valid temperature"),
         ([], ("--loop", "3"), "'3' is not a range of blocks"),
         ([], ("--loop", "0:9"), r"sleep.loop = \(0, 9\)"),
         ([], ("--window", "1"), "'1' is not a valid window"),

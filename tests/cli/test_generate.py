@@ -46,7 +46,7 @@ def test_a_seed_draws_the_same_text_and_a_stop_ends_it(run):
     [
         (["--prompt", "3 owl"], "'owl' in a text for depo; expected symbols separated by spaces: "),
         (["--prompt", " "], "an empty prompt and no pending tokens"),
-        (["--prompt", "3", "--temperature", "-1"], "temperature = -1.0; expected 0"),
+        (["--prompt", "3", "--temperature", "-1"], "'-1' is not a valid temperature; expected 0"),
         (["--prompt", "3", "--top-k", "999"], "top_k = 999; expected 1 to"),
         (["--prompt", "3", "--tokens", "0"], "'0' is not a valid number of tokens"),
         (["--prompt", "3", "--passes", "0"], "passes = 0 needs order = 'predict_then_sleep'"),

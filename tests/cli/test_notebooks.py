@@ -31,7 +31,7 @@ def test_work_is_kept_until_a_notebook_is_reset(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(("--reset", "77"), "no notebook 77; expected one of 01, "), ((), "originals")],
+    [(("--reset", "77"), "no notebook 77; expected one of 00, "), ((), "originals")],
 )
 def test_what_cannot_be_copied(refused, tmp_path, words, said):
     refused("notebooks", tmp_path if words else notebooks_folder(), *words, match=said)

@@ -55,7 +55,10 @@ def add_commands(commands: Any) -> None:
         help="most tokens of an answer; default %(default)s",
     )
     chat.add_argument(
-        "--temperature", type=float, default=0.0, help="0 takes the likeliest; default %(default)s"
+        "--temperature",
+        type=given.temperature,
+        default=0.0,
+        help="0 takes the likeliest; default %(default)s",
     )
     chat.add_argument("--seed", type=given.seed, default=0, help="default %(default)s")
     given.add_device(chat)
@@ -298,7 +301,8 @@ def _whole(text: str, what: str) -> int:
     try:
         return given.whole(what, 0, 1024)(text)
     except argparse.ArgumentTypeError as error:
-        raise WorkbenchError(str(error), "a whole number", "correct it") from None
+        said, _, expected = str(error).partition("; expected ")
+        raise WorkbenchError(said, expected, "correct it") from None
 
 
 def _say(line: str) -> None:

@@ -34,7 +34,10 @@ def add_commands(commands: Any) -> None:
         help="most tokens to write; default %(default)s",
     )
     generate.add_argument(
-        "--temperature", type=float, default=0.8, help="0 takes the likeliest; default %(default)s"
+        "--temperature",
+        type=given.temperature,
+        default=0.8,
+        help="0 takes the likeliest; default %(default)s",
     )
     generate.add_argument(
         "--top-k",

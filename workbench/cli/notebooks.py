@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.options import add_command
+from workbench.cli.options import folder as folder_name
 from workbench.errors import WorkbenchError
 from workbench.files import read_json, written_aside
 from workbench.paths import notebooks_folder
@@ -23,7 +24,9 @@ def add_commands(commands: Any) -> None:
         "copy the notebooks of the course into a folder of yours; what you changed there is kept",
         "workbench notebooks course",
     )
-    notebooks.add_argument("folder", type=Path, help="where to put them; made if it is missing")
+    notebooks.add_argument(
+        "folder", type=folder_name, help="where to put them; made if it is missing"
+    )
     notebooks.add_argument(
         "--reset",
         action="append",

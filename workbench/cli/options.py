@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,6 +108,26 @@ def whole(what: str, low: int = 1, high: int = LARGEST) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def folder(text: str) -> Path:
+    """Read the name of a folder to write to; an empty one would be the folder that one is in."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty name; expected a folder")
+    return Path(text)
+
+
+def temperature(text: str) -> float:
+    """Read a temperature of sampling, or say what it should have been."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a valid temperature; expected 0 (the likeliest) or more"
+        )
+    return value
 
 
 seed = whole("seed", 0, 2**63 - 1)

@@ -65,7 +65,10 @@ def slots(options: argparse.Namespace) -> Any:
 def _queue(options: argparse.Namespace) -> int:
     from workbench.lab.queue import work
 
-    work(options.runs, slots(options), idle_timeout=5.0)
+    root: Path = options.runs
+    if not root.is_dir():
+        raise WorkbenchError(f"no folder {root}", "a folder of runs", "name it with --runs")
+    work(root, slots(options), idle_timeout=5.0)
     return 0
 
 

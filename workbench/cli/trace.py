@@ -104,12 +104,13 @@ def _record(options: argparse.Namespace) -> int:
         raise WorkbenchError(error.given, error.expected, fix) from None
     try_output(path.with_name(f"{path.name}.trial") if path.is_dir() else path)
     batch = draw(checkpoint.task, options.examples, options.seed, 0, STREAM)
+    sleep = checkpoint.sleep.with_passes(n)
     with progress_bar(options.examples, unit="example") as bar:
         record_to(
             path,
             checkpoint.model,
             batch,
-            checkpoint.sleep.with_passes(n),
+            sleep,
             keep=options.keep,
             origin=origin_of(checkpoint, seed=options.seed),
             batch_size=AT_ONCE,

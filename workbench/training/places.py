@@ -41,7 +41,7 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
         )
     if (export_folder(folder) / PROVENANCE).is_file():
         folder = export_folder(folder)
-    if not folder.is_dir():
+    if not text or not folder.is_dir():  # Path("") is the folder that one is in
         raise WorkbenchError(
             f"no checkpoint {text!r}",
             f"a bundled name ({', '.join(bundled) or 'none found'}), a folder, or hf://owner/name",
