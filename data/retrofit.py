@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from workbench.files import read_json, write_json
+from workbench.files import read_json, read_text, write_json
 from workbench.training.places import CONFIG
 
 FOLDER = Path(__file__).resolve().parent / "results" / "retrofit"
@@ -25,7 +25,7 @@ def entry(run: Path, evaluation: Path) -> dict[str, Any]:
     return {
         **{name: record.get(name) for name in KEPT},
         "hashes": record["hashes"],
-        "config": (run / "checkpoint" / CONFIG).read_text(encoding="utf-8"),
+        "config": read_text(run / "checkpoint" / CONFIG),
         "evaluation": read_json(evaluation),
     }
 

@@ -99,6 +99,7 @@ def test_with_one_pass_it_is_the_base_until_it_is_trained(base, experiment, tiny
     model, teacher, start = first_model(made)
     tokens = torch.as_tensor(batch_of(made).tokens)
     assert model.depth == 6 and teacher is None and start.origin["licence"] == "unknown"
+    assert not any(part.training for part in model.modules()), "dropout would not be resumed"
     hidden, memory = model.blocks(model.embed(tokens), model.empty_memory(3))
     with torch.no_grad():
         wanted = tiny_base("llama", 40)(tokens).logits

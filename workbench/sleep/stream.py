@@ -229,7 +229,7 @@ class TextStream(Session):
         """Read what `save` wrote; the stream continues bit for bit.
 
         Its record of what was slept on is in the file unless it began with a memory that was not
-        empty; then it begins anew. Raises WorkbenchError as `Session.restore`.
+        empty; then it starts again. Raises WorkbenchError as `Session.restore`.
         """
         session = Session.restore(model, path)
         _, extra = Memory.load(path)

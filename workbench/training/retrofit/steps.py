@@ -92,7 +92,8 @@ def first_model(experiment: Experiment) -> tuple[Backbone, Backbone | None, Star
         own = base if retrofit.train == "inserted" else copy.deepcopy(base)
         teacher = Backbone(own).eval()
     model = retrofitted(base, retrofit, seed=training.seed)
-    return model.train(), teacher, Start({}, origin)
+    # no dropout that a base may have: a resumed run could not repeat its draws
+    return model.eval(), teacher, Start({}, origin)
 
 
 def check_same_base(folder: Path, start: Start) -> None:

@@ -137,11 +137,15 @@ finished.addEventListener("change", () => watch(finished.value))
 for (const button of document.querySelectorAll("[data-save]")) {
   const figure = button.closest("figure"), name = `sleep-${figure.id.replaceAll("_", "-")}`
   button.addEventListener("click", async () => {
-    if (button.dataset.save !== "csv") return save(figure, button.dataset.save, name)
-    const {name: file, text} = await ask({kind: "csv", which: figure.id, ...wanted()})
-    const link = make("a", {href: URL.createObjectURL(new Blob([text], {type: "text/csv"})), download: file})
-    link.click()
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000)
+    try {
+      if (button.dataset.save !== "csv") return await save(figure, button.dataset.save, name)
+      const {name: file, text} = await ask({kind: "csv", which: figure.id, ...wanted()})
+      const link = make("a", {href: URL.createObjectURL(new Blob([text], {type: "text/csv"})), download: file})
+      link.click()
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000)
+    } catch (error) {
+      table.say(error instanceof TypeError ? SILENT : error.message)
+    }
   })
 }
 by("smoothing").addEventListener("change", changed)
