@@ -223,6 +223,9 @@ def test_instruments_run_on_it(tiny_base, depo, family):
     np.testing.assert_allclose(shares, 1, atol=1e-5)
     woken = lens.lens(model, batch, sleep)
     np.testing.assert_allclose(woken["log_prob"], lens.lens_of(trace)["log_prob"], atol=1e-5)
+    said = lens.likely_tokens(model, batch, sleep)["token"].values[..., 0]
+    right = np.take_along_axis(batch.tokens, batch.answer_starts(), 1)[:, None, None]
+    np.testing.assert_array_equal(said == right, woken["rank"] == 1)
 
     swapped = swap_context(depo, batch, others)
     whole = [e.logits for e in read(model, swapped, sleep) if isinstance(e, Wake)]

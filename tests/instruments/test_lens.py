@@ -10,8 +10,8 @@ import xarray as xr
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.lens import lens, lens_by_difficulty, lens_of
-from workbench.sleep import Wake, read
+from workbench.instruments.lens import lens, lens_by_difficulty, lens_of, likely_tokens
+from workbench.sleep import Wake, read, wake_now
 from workbench.tasks.depo import Depo, DepoConfig
 from workbench.trace import record
 from workbench.trace.answers import answer_scores
@@ -106,3 +106,31 @@ def test_a_recording_has_the_answers_of_the_lens(tiny_model):
         np.testing.assert_allclose(found[name], scores[name], atol=1e-5, err_msg=name)
     with pytest.raises(WorkbenchError, match="without /readout"):
         lens_of(xr.DataTree())
+
+
+@torch.no_grad()
+def test_the_likeliest_tokens_are_those_of_a_sleep_of_that_many_passes(tiny_model):
+    model, batch = tiny_model("attention", "gated_delta"), batch_of(windows=2)
+    batch.difficulty[0, 1] = -1  # not asked
+    found = likely_tokens(model, batch, SLEEP, count=3, decode=lambda ids: f"<{ids[0]}>")
+    assert found.token.dims == ("example", "window", "sleep_pass", "query", "candidate")
+    for n in (1, 2, 3):
+        (wake,) = [e for e in read(model, batch, SLEEP) if isinstance(e, Wake)]
+        if n < 3:  # the last sleep ends earlier
+            ends = [e for e in read(model, batch, SLEEP) if not isinstance(e, Wake)]
+            passes = [e for e in ends if getattr(e, "sleep_pass", 0) == n and e.window.index == 1]
+            (wake,) = wake_now(model, batch, SLEEP, passes[0].memory, after=1)
+        for example, query in ((1, 0), (1, 1), (2, 1)):
+            logits = wake.logits[example, 2 * query].numpy()  # answers are tokens 1 and 3
+            expected = np.argsort(-logits)[:3]
+            here = found.sel(window=1, sleep_pass=n).isel(example=example, query=query)
+            assert here.token.values.tolist() == expected.tolist()
+            assert here.text.values.tolist() == [f"<{token}>" for token in expected]
+            chances = np.exp(logits)[expected] / np.exp(logits).sum()
+            np.testing.assert_allclose(here.probability, chances, rtol=1e-6)
+    unasked = found.isel(example=0, query=1)
+    assert (unasked.token == -1).all() and unasked.probability.isnull().all()
+    first = found.token.isel(candidate=0).values == batch.tokens[:, None, None, [9, 11]]
+    np.testing.assert_array_equal(first, lens(model, batch, SLEEP)["rank"] == 1)
+    with pytest.raises(WorkbenchError, match="the 8 most likely tokens"):
+        likely_tokens(model, batch, SLEEP, count=8)

@@ -7,7 +7,7 @@ those above run once, as they do at the end of a sleep (compare `workbench.sleep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -28,7 +28,8 @@ from workbench.instruments.boundaries import (
 from workbench.instruments.clustered import mean, share, summarised, with_chance
 from workbench.instruments.recorded import asleep_of, in_nats
 from workbench.model import Memory
-from workbench.sleep import Boundary, SleepingModel, read, wake_now
+from workbench.model.arrays import to_numpy
+from workbench.sleep import Boundary, SleepingModel, Wake, read, wake_now
 from workbench.tasks.base import Task
 from workbench.trace.answers import answer_scores
 
@@ -59,16 +60,8 @@ def lens(
 
     Raises WorkbenchError: N is not a number, or nothing is slept on.
     """
-    passes = known_passes(sleep)
-    asleep, rows = slept_on(batch, sleep), windows_read(batch, sleep)
-    boundaries = read_boundaries(model, batch, sleep)
-    scores = []
-    for boundary in product(asleep, range(passes + 1)):
-        memory = ended_here(model, batch, sleep, boundaries, boundary)
-        wakes = wake_now(model, batch, sleep, memory, after=rows[boundary[0]].window)
-        scores.append(answer_scores(wakes, batch))
-        if on_progress is not None:
-            on_progress(1)
+    passes, asleep = known_passes(sleep), slept_on(batch, sleep)
+    scores = [answer_scores(w, batch) for w in _woken(model, batch, sleep, on_progress)]
     axes = (dims.WINDOW, dims.SLEEP_PASS, dims.EXAMPLE, dims.QUERY)
     shape = (len(asleep), passes + 1, *batch.difficulty.shape)
     found = xr.Dataset(
@@ -80,6 +73,74 @@ def lens(
         },
     )
     return _described(found, len(batch))
+
+
+@torch.no_grad()
+def likely_tokens(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    count: int = 5,
+    decode: Callable[[Sequence[int]], str] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Wake the model after every pass, and list what it would most likely say to each query.
+
+    - count: the most likely tokens that are listed.
+    - decode: gives the text of token numbers; of a pretrained model, ``loaded.text.decode``. Of a
+      task with a vocabulary, ``lambda ids: " ".join(task.vocabulary[i] for i in ids)``.
+    - on_progress: called with the number of passes done since the last call.
+
+    Result: of the first token of each answer, over (example, window, sleep_pass = 0..N, query,
+    candidate), the likeliest first: ``token``, the number of the token, -1 where nothing is asked;
+    ``probability`` among all tokens, NaN there; and with `decode` ``text``.
+
+    Raises WorkbenchError: as `lens`; or the model has fewer than `count` tokens.
+    """
+    if not 1 <= count <= model.vocabulary:
+        raise WorkbenchError(
+            f"the {count} most likely tokens",
+            f"1 to {model.vocabulary}, as many as the model has",
+            "choose another count",
+        )
+    asleep, passes = slept_on(batch, sleep), known_passes(sleep)
+    shape = (len(asleep), passes + 1, *batch.difficulty.shape, count)
+    tokens = np.full((len(asleep) * (passes + 1), *shape[2:]), -1, dtype=np.int64)
+    chances = np.full(tokens.shape, np.nan)
+    starts = np.where(batch.difficulty >= 0, batch.answer_starts(), -1)
+    for place, wakes in enumerate(_woken(model, batch, sleep, on_progress)):
+        for wake in wakes:
+            predicted = (starts > wake.window.start) & (starts < wake.window.stop)
+            example, query = np.nonzero(predicted)
+            at = starts[example, query] - wake.window.start - 1  # position t predicts token t + 1
+            # the chosen positions first: all of a large vocabulary would take gigabytes
+            best = wake.logits[example, at].double().softmax(-1).topk(count)
+            tokens[place, example, query] = to_numpy(best.indices)
+            chances[place, example, query] = to_numpy(best.values)
+    axes = (dims.WINDOW, dims.SLEEP_PASS, dims.EXAMPLE, dims.QUERY, dims.CANDIDATE)
+    found = {"token": (axes, tokens.reshape(shape)), "probability": (axes, chances.reshape(shape))}
+    if decode is not None:
+        known = {int(n): decode([int(n)]) if n >= 0 else "" for n in np.unique(tokens)}
+        words = [known[int(n)] for n in tokens.ravel()]
+        found["text"] = axes, np.array(words, dtype=np.str_).reshape(shape)
+    coords = {dims.WINDOW: asleep, dims.SLEEP_PASS: np.arange(passes + 1)}
+    return xr.Dataset(found, coords).transpose(*AXES, dims.CANDIDATE)
+
+
+def _woken(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    on_progress: Callable[[int], None] | None,
+) -> Iterator[list[Wake]]:
+    """Yield the answers after every pass over every window slept on, pass 0 included."""
+    rows, boundaries = windows_read(batch, sleep), read_boundaries(model, batch, sleep)
+    for boundary in product(slept_on(batch, sleep), range(known_passes(sleep) + 1)):
+        memory = ended_here(model, batch, sleep, boundaries, boundary)
+        yield wake_now(model, batch, sleep, memory, after=rows[boundary[0]].window)
+        if on_progress is not None:
+            on_progress(1)
 
 
 def lens_of(trace: xr.DataTree) -> xr.Dataset:
