@@ -95,6 +95,10 @@ def with_tables(text: str) -> str:
             body = f"*{family_words(compared(mark['record']))}*"
         elif mark["question"] == "latency":
             body = latencies()
+        elif mark["question"] == "throughput":
+            body = throughput(mark["record"])
+        elif mark["question"] == "retrofit":
+            body = retrofit(mark["record"])
         elif mark["question"] == "rungs":
             body = rungs()
         elif mark["question"] == "measured":
@@ -138,6 +142,36 @@ def latencies() -> str:
                 cells.append(f"{median:.2f} [{low:.2f}, {high:.2f}]")
             rows.append([str(title), str(n), *cells])
     return f"{_grid(rows)}\n\n*{said}*"
+
+
+def throughput(name: str) -> str:
+    """Return medians and the middle half of a recorded throughput, in Markdown."""
+    found = read_json(data_folder() / "results" / "throughput" / f"{name}.json")
+    rows = [["", "window", "N", "tokens a second", "to all at once", "memory, MB"]]
+    for row in found["rows"]:
+        spread = [
+            "" if values is None else "{1:,.3g} [{0:,.3g}, {2:,.3g}]".format(*values)
+            for values in (row["tokens_per_second"], row["ratio"])
+        ]
+        kind, window = "training" if row["training"] else "reading", row["window"] or "all"
+        rows.append([kind, str(window), str(row["passes"]), *spread, f"{row['peak_mb']:.1f}"])
+    return _grid(rows)
+
+
+def retrofit(name: str) -> str:
+    """Return what a retrofit answers by N, and its base alone, one column a seed, in Markdown."""
+    found = read_json(data_folder() / "results" / "retrofit" / f"{name}.json")["runs"]
+    readings = [
+        {f"N = {n}": entry for n, entry in run["evaluation"]["passes"].items()}
+        | run["evaluation"]["base"]
+        for run in found
+    ]
+    rows = [["read", *(f"seed {run['seed']}" for run in found)]]
+    for reading in readings[0]:
+        shares = (one[reading] for one in readings)
+        cells = [with_interval(s["accuracy"]["1"], s["interval"]["accuracy"]["1"]) for s in shares]
+        rows.append([reading, *cells])
+    return _grid(rows)
 
 
 def measured(checkpoint: str) -> str:
