@@ -19,8 +19,9 @@ from workbench.tasks import batch_generator, task
 from workbench.training.evaluation import BLIND
 
 COMMANDS = [
-    "serve", "train", "sweep", "queue", "results", "mirror", "runs", "trace", "export", "measure",
-    "eval", "generate", "sample", "checkpoints", "doctor", "get",
+    "serve", "train", "retrofit", "sweep", "queue", "results", "mirror", "runs", "trace", "export",
+    "measure", "eval", "generate", "chat", "sample", "checkpoints", "doctor", "get", "notebooks",
+    "throughput",
 ]  # fmt: skip
 
 
