@@ -80,3 +80,14 @@ def test_a_damaged_recording_is_one_line(refused, tmp_path):
 
 def test_tiers_are_those_of_the_recorder():
     assert TIERS == recorder.TIERS
+
+
+def test_a_choice_and_a_budget(run, tmp_path):
+    options = ("--examples", 2, "--heads", "0,2", "--out", "part.zarr.zip")
+    code, _, err = run("trace", "depo-n8-any", "--layers", 1, *options)
+    assert code == 0 and "of arrays, of a budget of 4000 MB" in err
+    assert load_trace(tmp_path / "part.zarr.zip")["states"]["gdn_head"].values.tolist() == [0, 2]
+    code, out, err = run("trace", "depo-n8-any", "--examples", 2000, "--budget", 1)
+    assert (code, out) == (2, "") and "of arrays" in err and "or allow a budget of" in err
+    code, _, err = run("trace", "depo-n8-any", "--layers", "x")
+    assert code == 2 and "not a list of indices" in err

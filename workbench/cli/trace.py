@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "passes": None,
     "keep": ("states", "writes"),
+    "layers": None,
+    "heads": None,
+    "budget": 4000,
     "out": None,
     "device": "cpu",
     "force": False,
@@ -56,6 +60,18 @@ def add_commands(commands: Any) -> None:
         help=f"besides the summary: some of {','.join(TIERS)}, or none; default states,writes",
     )
     trace.add_argument(
+        "--layers", type=_indices, metavar="I,J", help="fast-weight layers to keep; default all"
+    )
+    trace.add_argument(
+        "--heads", type=_indices, metavar="I,J", help="their heads to keep; default all"
+    )
+    trace.add_argument(
+        "--budget",
+        type=whole("number of MB"),
+        metavar="MB",
+        help="refuse a recording whose arrays are larger, before it begins; default 4000",
+    )
+    trace.add_argument(
         "--out", type=Path, help="NAME.zarr.zip or NAME.zarr; default CHECKPOINT-nN.zarr.zip"
     )
     trace.add_argument("--device", help="cpu or cuda; default cpu")
@@ -91,7 +107,7 @@ def _record(options: argparse.Namespace) -> int:
     from workbench.files import try_output
     from workbench.progress import progress_bar
     from workbench.tasks import draw
-    from workbench.trace import STREAM, origin_of, record_to
+    from workbench.trace import STREAM, origin_of, record_to, recorded_bytes
     from workbench.trace.storage import check_target
     from workbench.training.evaluation import default_passes
 
@@ -105,13 +121,17 @@ def _record(options: argparse.Namespace) -> int:
     try_output(path.with_name(f"{path.name}.trial") if path.is_dir() else path)
     batch = draw(checkpoint.task, options.examples, options.seed, 0, STREAM)
     sleep = checkpoint.sleep.with_passes(n)
+    chosen = {"keep": options.keep, "layers": options.layers, "heads": options.heads}
+    needed = _size(recorded_bytes(checkpoint.model, batch, sleep, **chosen))
+    sys.stderr.write(f"workbench: {needed} of arrays, of a budget of {options.budget} MB\n")
     with progress_bar(options.examples, unit="example") as bar:
         record_to(
             path,
             checkpoint.model,
             batch,
             sleep,
-            keep=options.keep,
+            **chosen,
+            budget=options.budget,
             origin=origin_of(checkpoint, seed=options.seed),
             batch_size=AT_ONCE,
             on_progress=bar.update,
@@ -214,3 +234,9 @@ def _tiers(text: str) -> tuple[str, ...]:
             f"{unknown[0]!r} cannot be kept; expected some of {','.join(TIERS)}, or none"
         )
     return names
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    if not all(word.isdecimal() and word.isascii() for word in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of indices, such as 3,7")
+    return tuple(map(int, text.split(",")))

@@ -33,6 +33,7 @@ from workbench.sleep import (
 from workbench.sleep.windows import Reading, readings
 from workbench.tasks.base import Task
 from workbench.trace.answers import NO_RANK, answer_scores
+from workbench.trace.chosen import Chosen, Indices, check_budget, chosen, needed, sizes_of
 from workbench.trace.inputs import inputs_of
 from workbench.trace.origin import root_attributes
 from workbench.trace.schema import FIRST_PASS, GROUPS, OF_WINDOW, validate_trace
@@ -61,6 +62,9 @@ def record(
     on_progress: Callable[[int], None] | None = None,
     on_answers: OnAnswers | None = None,
     changed: Boundary | None = None,
+    layers: Indices = None,
+    heads: Indices = None,
+    budget: float | None = None,
 ) -> xr.DataTree:
     """Read a batch once and return the trace of it (schema: `workbench.trace.schema`).
 
@@ -80,15 +84,20 @@ def record(
     - on_answers: called with (window, sleep_pass, wakes) of every boundary at which the model was
       asked, and of every window read awake.
     - changed: a boundary of this reading with another memory: what follows is what follows from it.
+    - layers, heads: fast-weight layers (indices in the stack) and their heads to keep; None is all.
+      Features are kept after all blocks, or after the chosen layers. Answers are the whole model's.
+    - budget: MB (10^6 bytes) that the arrays may take, by `recorded_bytes`; None is any number.
 
     Result: arrays of float32; float64 where the model's memory is.
 
     Raises WorkbenchError: N is not fixed, `keep` names something else, the model cannot report its
-    writes, its layers differ in size, or the examples of the batch differ in layout.
+    writes, the chosen layers differ in size or do not exist, the budget is exceeded, or the
+    examples of the batch differ in layout.
     """
     parts = recorded_parts(
         model, batch, sleep, keep=keep, task=task, origin=origin, batch_size=batch_size,
         on_progress=on_progress, on_answers=on_answers, changed=changed,
+        layers=layers, heads=heads, budget=budget,
     )  # fmt: skip
     return joined(list(parts))
 
@@ -105,10 +114,14 @@ def recorded_parts(
     on_progress: Callable[[int], None] | None = None,
     on_answers: OnAnswers | None = None,
     changed: Boundary | None = None,
+    layers: Indices = None,
+    heads: Indices = None,
+    budget: float | None = None,
 ) -> Iterator[xr.DataTree]:
     """Yield the trace `batch_size` examples at a time; as `record`."""
     _check(model, batch, sleep, keep, batch_size)
-    rows = readings(batch, sleep)
+    rows, of = readings(batch, sleep), chosen(model, layers, heads)
+    check_budget(_bytes(model, batch, sleep, keep, rows, of), budget)
     attributes = root_attributes(model, batch, sleep, task=task, origin=origin)
     on_answers = on_answers or (lambda window, sleep_pass, wakes: None)
     for start in range(0, len(batch), batch_size):
@@ -120,7 +133,7 @@ def recorded_parts(
                 f"record them together, with batch_size={len(batch)}",
             )
         with _evaluating(model):
-            groups = _Part(model, part, sleep, keep, rows, on_answers, changed).groups()
+            groups = _Part(model, part, sleep, keep, rows, of, on_answers, changed).groups()
         root = _root(np.arange(start, start + len(part)), rows, sleep, attributes)
         groups = {"inputs": inputs_of(part, sleep.window, rows), **groups}
         tree = xr.DataTree.from_dict({"/": root, **{f"/{n}": found for n, found in groups.items()}})
@@ -128,6 +141,32 @@ def recorded_parts(
         yield tree
         if on_progress is not None:
             on_progress(len(part))
+
+
+def recorded_bytes(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    keep: Sequence[str] = ("states", "writes"),
+    layers: Indices = None,
+    heads: Indices = None,
+) -> int:
+    """Return the bytes that the arrays of a trace would take; arguments and errors as `record`."""
+    _check(model, batch, sleep, keep, 1)
+    return _bytes(model, batch, sleep, keep, readings(batch, sleep), chosen(model, layers, heads))
+
+
+def _bytes(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    keep: Sequence[str],
+    rows: Sequence[Reading],
+    of: Chosen,
+) -> int:
+    passes = max(passes_over(row, sleep) for row in rows)
+    return needed(model, sizes_of(model, batch, sleep, rows, of), passes, keep, of)
 
 
 def joined(parts: Sequence[xr.DataTree]) -> xr.DataTree:
@@ -153,24 +192,17 @@ class _Part:
     sleep: SleepConfig
     keep: Sequence[str]
     rows: Sequence[Reading]
+    of: Chosen
     on_answers: OnAnswers
     changed: Boundary | None
 
     def __post_init__(self) -> None:
-        batch, memory = self.batch, self.model.empty_memory(len(self.batch))
-        self.layers = sorted(memory.fast_weights)
-        state = memory.fast_weights[self.layers[0]]
+        self.layers, self.heads = self.of.layers, list(self.of.heads)
+        state = self.model.empty_memory(1).fast_weights[self.layers[0]]
         self.passes = max(passes_over(row, self.sleep) for row in self.rows)
         self.corrects = np.zeros(len(self.layers), dtype=bool)
         self.dtype = np.float64 if state.dtype == torch.float64 else np.float32
-        self.sizes = {
-            dims.EXAMPLE: len(batch),
-            dims.WINDOW: len(self.rows),
-            dims.LAYER: len(self.layers),
-            **dict(zip((dims.GDN_HEAD, dims.KEY, dims.VALUE), state.shape[1:], strict=True)),
-            dims.TOKEN: max(self.sleep.window, batch.tokens.shape[1] - batch.context_tokens),
-            dims.QUERY: batch.difficulty.shape[1],
-        }
+        self.sizes = sizes_of(self.model, self.batch, self.sleep, self.rows, self.of)
         self.arrays: dict[str, np.ndarray] = {}
         for group in ("states", "readout", *(["writes"] if "writes" in self.keep else [])):
             for name in GROUPS[group]:
@@ -232,15 +264,18 @@ class _Part:
             for index, layer in enumerate(self.layers):
                 self._keep_writes((window, number - 1, index), layer, states[layer], run)
         for block, features in run.residual.items():
+            if block not in self.of.blocks:
+                continue
             if "residual" not in self.arrays:
-                sizes = {"layer": self.model.depth, "channel": features.shape[-1]}
+                sizes = {"layer": len(self.of.blocks), "channel": features.shape[-1]}
                 self._make("hidden", "residual", **sizes)
-            part = self.arrays["residual"][:, window, number - 1, block, : features.shape[1]]
+            index = self.of.blocks.index(block)
+            part = self.arrays["residual"][:, window, number - 1, index, : features.shape[1]]
             part[:] = to_numpy(features)
 
     def _keep_state(self, window: int, number: int, states: Mapping[int, Tensor]) -> None:
         for index, layer in enumerate(self.layers):
-            state = states[layer]
+            state = states[layer][:, self.heads]
             size = torch.linalg.matrix_norm(state)
             self.arrays["norm"][:, window, number, index] = to_numpy(size)
             if "states" in self.keep:
@@ -261,7 +296,8 @@ class _Part:
             WRITES, (found.k, found.v, found.beta, found.log_decay), strict=True
         ):
             if values is not None:
-                by_head = to_numpy(values).swapaxes(1, 2)  # (example, gdn_head, token[, .])
+                # (example, gdn_head, token[, .])
+                by_head = to_numpy(values[:, :, self.heads]).swapaxes(1, 2)
                 arrays[name][:, window, number, index, :, :tokens] = by_head
 
     def _keep_answers(self, window: int, number: int, memory: Memory) -> None:
@@ -278,11 +314,13 @@ class _Part:
     def groups(self) -> dict[str, xr.Dataset]:
         """Return the groups of the trace, by name."""
         layers = {dims.LAYER: np.array(self.layers)}
+        if self.of.some_heads:
+            layers[dims.GDN_HEAD] = np.array(self.heads)
         coords: dict[str, dict[str, Any]] = {
             "states": layers,
             "readout": {},
             "writes": layers | {"corrects": (dims.LAYER, self.corrects)},
-            "hidden": {dims.LAYER: np.arange(self.model.depth)},
+            "hidden": {dims.LAYER: np.array(self.of.blocks)},
         }
         found = {}
         for group, first in FIRST_PASS.items():
@@ -378,11 +416,4 @@ def _check(
             f"the writes of a {type(model).__name__}",
             "a model with the method writes (workbench.sleep.WritingModel)",
             "record keep=('states',), or give the model that method",
-        )
-    states = model.empty_memory(1).fast_weights
-    if len({state.shape[1:] for state in states.values()}) != 1:
-        raise WorkbenchError(
-            f"a model whose {len(states)} fast-weight layers have different sizes, or none",
-            "one or more layers with the same heads, keys and values",
-            "record a model of another configuration",
         )

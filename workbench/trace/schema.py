@@ -14,6 +14,9 @@ A trace is a plain `xarray.DataTree`::
     /hidden     on request: residual (example, window, sleep_pass = 1..N, layer, token, channel)
     /readout    log_prob, rank, logit_diff, correct (example, window, sleep_pass = 0..N, query)
 
+Where layers or heads were chosen, layer names those that are there, and gdn_head has a coordinate,
+the index of each head in its layer; without one all heads are there. /hidden has the chosen layers.
+
 and any groups that instruments attached. sleep_pass 0 is what was carried into the window. Floats
 are NaN after a window's last pass, and in the readout also in windows read awake and for queries
 that were not asked, where rank is -1.
@@ -205,6 +208,10 @@ def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
         raise _wrong("/states without the coordinate layer", "the index of each layer in the stack")
     if "writes" in groups:
         _check_coordinate(tree.children["writes"], dims.LAYER, layers.values)
+        heads = tree["states"].coords.get(dims.GDN_HEAD)
+        if heads is not None or dims.GDN_HEAD in tree["writes"].coords:
+            here = np.arange(tree["states"].sizes[dims.GDN_HEAD]) if heads is None else heads.values
+            _check_coordinate(tree.children["writes"], dims.GDN_HEAD, here)
         corrects = tree["writes"].coords.get("corrects")
         if corrects is None or corrects.dims != (dims.LAYER,) or corrects.dtype.kind != "b":
             raise _wrong("/writes without corrects (layer)", "a bool: is it a delta rule")
