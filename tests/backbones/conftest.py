@@ -1,14 +1,14 @@
-"""Models of transformers small enough for a test: random weights, made once."""
+"""Pretrained models small enough for a test: random weights, made once."""
 
 import copy
 
 import pytest
-from tiny_backbones import configured
+from tiny_backbones import OURS, configured, own_decoder
 
 
 @pytest.fixture(scope="session")
 def tiny_base():
-    """Return a maker of causal language models of transformers: ``tiny_base(family, symbols)``."""
+    """Return a maker of causal language models, theirs and ours: ``tiny_base(family, symbols)``."""
     made = {}
 
     def make(family, vocabulary=20):
@@ -17,6 +17,8 @@ def tiny_base():
         return copy.deepcopy(made[family, vocabulary])
 
     def new(family, vocabulary):
+        if family in OURS:
+            return own_decoder(family, vocabulary)
         import torch
         from transformers import AutoModelForCausalLM
 

@@ -1,12 +1,13 @@
-"""Models of transformers asleep, against transformers' own forward and finite differences."""
+"""Pretrained models asleep, against transformers' own forward, slow ones and finite differences."""
 
 import numpy as np
 import pytest
 import torch
-from tiny_backbones import HYBRIDS, LIKE_LLAMA
+from tiny_backbones import HYBRIDS, LIKE_LLAMA, OURS, slow_logits
 from torch import nn
 
 import workbench
+from workbench.backbones.additions import retrofitted
 from workbench.backbones.backbone import Backbone, insert
 from workbench.backbones.cache import LayerCache, keyword_of
 from workbench.batch import Batch
@@ -15,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.instruments import attribution, lens, provenance
 from workbench.instruments.boundaries import at, before_answers, read_boundaries, read_on
 from workbench.instruments.patching.context_swaps import swap_context
+from workbench.retrofit_config import RetrofitConfig
 from workbench.sleep import Session, Wake, WritingModel, generate, read
 from workbench.tasks import batch_generator
 
@@ -41,29 +43,60 @@ def enlarged(model):
     return model
 
 
-@pytest.mark.parametrize("family", [*HYBRIDS, *LIKE_LLAMA])
+def made(tiny_base, family, vocabulary=20):
+    """Return a family's model; of those without fast weights one with inserted ones.
+
+    Ours are in float64: in float32 the norms of tiny random models enlarge rounding to 6e-5.
+    """
+    after = {"inserted": ("llama", "gated_delta"), "ouro inserted": ("ouro", "jet")}
+    base, kind = after.get(family, (family, None))
+    base = tiny_base(base, vocabulary)
+    base = base.double() if kind or family in OURS else base
+    return Backbone(base) if kind is None else enlarged(insert(base, kind, (0, 2)))
+
+
+def reference(base, tokens):
+    """Return the logits that transformers computes, or for our own decoders the slow ones."""
+    return slow_logits(base, tokens) if base.config.model_type in OURS else base(tokens).logits
+
+
+def slept_as(family, **options):
+    """Return how a family sleeps: the final norm of Ouro belongs to its loop."""
+    inside = family.startswith("ouro")
+    return SleepConfig(final_norm="inside" if inside else "outside", **options)
+
+
+@pytest.mark.parametrize("family", [*HYBRIDS, *LIKE_LLAMA, *OURS])
 @torch.no_grad()
 def test_one_pass_over_one_window_is_the_forward_of_transformers(tiny_base, tokens, family):
-    base = tiny_base(family)
-    expected = base(tokens).logits
+    """Of our own decoders it is a slow one, written from the published description."""
+    model = made(tiny_base, family)
+    expected = reference(model.base, tokens)
     assert expected.std() > 0.1
-    model = Backbone(base)
-    (wake, _) = read(model, batch_of(tokens, 1), SleepConfig(window=12, passes=1))
+    (wake, _) = read(model, batch_of(tokens, 1), slept_as(family, window=12, passes=1))
     torch.testing.assert_close(wake.logits, expected, **CLOSE)
 
 
+@torch.no_grad()
+def test_ouro_loops_with_its_final_norm_inside(tiny_base, tokens):
+    """As published: the norm follows every pass, and no pass sees the keys of another."""
+    model = made(tiny_base, "ouro")
+    sleep = slept_as("ouro", window=12, passes=1, wake_passes=3)
+    (wake, _) = read(model, batch_of(tokens, 1), sleep)
+    torch.testing.assert_close(wake.logits, slow_logits(model.base, tokens, loops=3), **CLOSE)
+
+
 @pytest.mark.parametrize("pieces", [(7, 1, 4), (1,) * 12], ids=["borders", "token by token"])
-@pytest.mark.parametrize("family", [*HYBRIDS, *LIKE_LLAMA, "inserted"])
+@pytest.mark.parametrize("family", [*HYBRIDS, *LIKE_LLAMA, *OURS, "inserted", "ouro inserted"])
 @torch.no_grad()
 def test_what_crosses_a_border_goes_on_as_one_long_forward(tiny_base, tokens, family, pieces):
     """S, convolution and KV; positions go on counting."""
-    if family == "inserted":
-        model = enlarged(insert(tiny_base("llama"), "gated_delta", (0, 2)))
+    model = made(tiny_base, family)
+    if model.inserted:
         hidden, _ = model.blocks(model.embed(tokens), model.empty_memory(2))
         expected = model.logits(hidden)
     else:
-        base = tiny_base(family)
-        expected, model = base(tokens).logits, Backbone(base)
+        expected = reference(model.base, tokens)
     memory, found = model.empty_memory(2), []
     for piece in tokens.split(pieces, dim=1):
         hidden, memory = model.blocks(model.embed(piece), memory)
@@ -86,13 +119,10 @@ def test_sliding_eviction_is_a_forward_whose_attention_reaches_as_far(tiny_base,
     torch.testing.assert_close(wake.logits, expected[:, 10:], **CLOSE)
 
 
-@pytest.mark.parametrize("family", [*HYBRIDS, "llama", "inserted"])
+@pytest.mark.parametrize("family", [*HYBRIDS, "llama", "inserted", *OURS])
 @torch.no_grad()
 def test_padding_in_front_changes_nothing(tiny_base, tokens, family):
-    if family == "inserted":
-        model = enlarged(insert(tiny_base("llama"), "gated_delta", (0, 2)))
-    else:
-        model = Backbone(tiny_base(family))
+    model = made(tiny_base, family)
     valid = torch.arange(12) >= torch.tensor([[0], [3]])
     hidden, after = model.blocks(model.embed(tokens), model.empty_memory(2), valid=valid)
     alone, expected = model.blocks(model.embed(tokens[1:, 3:]), model.empty_memory(1))
@@ -126,14 +156,14 @@ def test_padding_anywhere_leaves_no_trace_in_s(tiny_base, tokens, family):
         assert not ours[1, ~real].any()
 
 
-@pytest.mark.parametrize("family", HYBRIDS)
+@pytest.mark.parametrize("family", [*HYBRIDS, "jet_nemotron", "ouro inserted"])
 def test_gradients_of_a_slept_token_are_finite_differences(tiny_base, tokens, family):
-    """Two sleeps of three passes; float32, as transformers computes S in no other dtype."""
+    """Two sleeps of three passes; theirs in float32, the only dtype in which they compute S."""
     tokens[tokens == 19] = 18
     tokens[0, 2] = 19  # a symbol that stands nowhere else
-    model = Backbone(tiny_base(family))
+    model = made(tiny_base, family)
     batch = batch_of(tokens, 8)
-    sleep = SleepConfig(window=4, passes=3, conv_state="carry")
+    sleep = slept_as(family, window=4, passes=3, conv_state="carry")
     row = model.base.model.embed_tokens.weight
     at_rest = row.detach().clone()
 
@@ -162,7 +192,7 @@ class Earlier(nn.Module):
 
     def __init__(self, layer):
         super().__init__()
-        self.layer, self.name = layer, keyword_of(layer)
+        self.layer, self.name = layer, keyword_of([layer])
         for mixer in ("linear_attn", "self_attn"):
             if hasattr(layer, mixer):
                 setattr(self, mixer, getattr(layer, mixer))
@@ -197,6 +227,21 @@ def test_a_layer_of_transformers_5_17_finds_s_in_its_cache():
     assert cache.layers[3].recurrent_states[0] is state
 
 
+@torch.no_grad()
+def test_writes_use_the_activation_of_the_configuration(tiny_base, tokens):
+    model = Backbone(tiny_base("qwen3_5"))
+    model.stack[0].linear_attn.activation = "gelu"
+    entering, memory = model.embed(tokens), model.empty_memory(2)
+    _, k, v, log_decay, beta, _ = model.writes(0, entering, memory)
+    state = memory.fast_weights[0]
+    for t in range(12):
+        state = log_decay[:, t, :, None, None].exp() * state
+        error = v[:, t] - torch.einsum("bhkv,bhk->bhv", state, k[:, t])
+        state = state + torch.einsum("bh,bhk,bhv->bhkv", beta[:, t], k[:, t], error)
+    after = model.blocks(entering, memory, last=1)[1].fast_weights[0]
+    torch.testing.assert_close(after, state, **CLOSE)
+
+
 # --- instruments ----------------------------------------------------------------------------------
 
 
@@ -205,17 +250,13 @@ def depo():
     return workbench.task("depo", nodes=4, names="single", max_hops=2, queries=2)
 
 
-@pytest.mark.parametrize("family", [*HYBRIDS, "inserted"])
+@pytest.mark.parametrize("family", [*HYBRIDS, "inserted", "jet_nemotron", "ouro inserted"])
 def test_instruments_run_on_it(tiny_base, depo, family):
-    symbols = len(depo.vocabulary)
-    if family == "inserted":
-        model = enlarged(insert(tiny_base("llama", symbols), "gated_delta", (1, 2)))
-    else:
-        model = Backbone(tiny_base(family, symbols))
+    model = made(tiny_base, family, len(depo.vocabulary))
     model.requires_grad_(False)
     assert isinstance(model, WritingModel)
     batch, others = (depo.sample(3, batch_generator(0, step, "mine")) for step in (0, 1))
-    sleep = SleepConfig(window=8, passes=2)
+    sleep = slept_as(family, window=8, passes=2)
     trace = workbench.record(model, batch, sleep, task=depo)
     found = provenance.contribution_norms(trace)
     assert float(found["unexplained"].max()) < 1e-5
@@ -298,14 +339,30 @@ def test_only_what_was_inserted_has_to_learn(tiny_base, tokens):
     assert float(ends[0] - ends[1]) / 2e-3 == pytest.approx(float(gradient.norm()), rel=1e-3)
 
 
+def test_adapters_go_where_they_change_something(tiny_base, tokens):
+    """In attention; not in Jet layers, whose projections have the same names."""
+    retrofit = RetrofitConfig(base="tiny", insert="jet", after=(1,), train="lora")
+    model = enlarged(retrofitted(tiny_base("jet_nemotron"), retrofit, seed=0))
+    adapters = {n: p for n, p in model.named_parameters() if ".lora_B." in n}
+    assert {name.split(".")[3] for name in adapters} == {"1", "2"}
+    hidden, _ = model.blocks(model.embed(tokens), model.empty_memory(2))
+    model.logits(hidden).square().mean().backward()
+    assert all(adapter.grad.abs().max() > 0 for adapter in adapters.values())
+
+
 def test_other_architectures_and_places_are_refused(tiny_base):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     small = GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=9, bos_token_id=0, eos_token_id=0)
     with pytest.raises(WorkbenchError, match="the architecture 'gpt2'; expected one of qwen3_5,"):
         Backbone(GPT2LMHeadModel(small))
-    with pytest.raises(WorkbenchError, match="block 4; expected blocks from 0 to 3"):
+    with pytest.raises(WorkbenchError, match="for block 4; expected blocks from 0 to 3"):
         insert(tiny_base("llama"), "gated_delta", (4,))
+    with pytest.raises(WorkbenchError, match="kind 'attention' to insert; expected a fast-weight"):
+        insert(tiny_base("llama"), "attention", (1,))
+    for family, block in (("jet_nemotron", 0), ("ouro", 0)):
+        with pytest.raises(WorkbenchError, match=f"replace = {block}, which is no block with att"):
+            insert(tiny_base(family), "gated_delta", (), replace=(block,))
     with pytest.raises(WorkbenchError, match="writes of block 1; expected a fast-weight layer: 0,"):
         model = Backbone(tiny_base("qwen3_5"))
         model.writes(1, torch.zeros(1, 1, 16), model.empty_memory(1))

@@ -6,18 +6,22 @@ import shutil
 import sys
 import types
 
+import gguf
 import numpy as np
 import pytest
 import torch
 from house import sources
+from safetensors.torch import load_file, save_file
 from tiny import trained_tokenizer
-from tiny_backbones import configured
+from tiny_backbones import OURS, configured, own_config
 
 import workbench
 from workbench.backbones import loading
-from workbench.backbones.sources import find_source
+from workbench.backbones.backbone import Backbone
+from workbench.backbones.sources import find_source, is_pretrained
 from workbench.cli import main
 from workbench.errors import WorkbenchError
+from workbench.training.places import find_checkpoint
 
 TEXT = "Señor Ormuz has 3 apples and 4 pears."
 CARD = "---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n"
@@ -41,12 +45,39 @@ def folder(whole, tmp_path):
     return shutil.copytree(whole[0], tmp_path / "tiny")
 
 
+@pytest.fixture(scope="module", params=OURS)
+def own(request, tiny_base, whole, tmp_path_factory):
+    """A folder of one of our own decoders in two shards, and its model."""
+    family = request.param
+    folder, base = tmp_path_factory.mktemp(family) / family, tiny_base(family, 420)
+    folder.mkdir()
+    weights = {
+        n: w for n, w in base.state_dict().items() if family == "ouro" or n != "lm_head.weight"
+    }
+    names, index = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)], {}
+    for name, part in zip(names, (sorted(weights)[:9], sorted(weights)[9:]), strict=True):
+        save_file({n: weights[n] for n in part}, folder / name)
+        index |= dict.fromkeys(part, name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    (folder / "config.json").write_text(json.dumps(own_config(family, 420)))
+    for name in ("tokenizer.json", "README.md"):
+        shutil.copy(whole[0] / name, folder)
+    return folder, base
+
+
+@pytest.fixture
+def own_folder(own, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(own[0], tmp_path / "tiny")
+
+
 @pytest.fixture
 def nothing_loaded(monkeypatch):
     def loads(*_):
         raise AssertionError("weights were read")
 
     monkeypatch.setattr(loading, "_weights", loads)
+    monkeypatch.setattr(loading, "read_decoder", loads)
 
 
 def test_a_folder_loads_as_it_was_saved(whole, capsys):
@@ -96,7 +127,7 @@ def another(folder, **changes):
     (folder / "config.json").write_text(json.dumps(config | changes))
 
 
-@pytest.mark.parametrize(
+DAMAGED = pytest.mark.parametrize(
     ("damage", "said"),
     [
         (cut, r"model-\S+ cannot be read \(it has [\d,]+ of [\d,]+ bytes\); expected a whole file"),
@@ -117,13 +148,90 @@ def another(folder, **changes):
             lambda f: (f / "model.safetensors.index.json").write_text("[]"),
             r"lists no files of weights",
         ),
+        (
+            lambda f: another(f, num_hidden_layers=10**6),
+            r"num_hidden_layers = 1,000,000; expected at most the \d+ tensors of its weights",
+        ),
     ],
 )
+
+
+@DAMAGED
 def test_what_is_wrong_is_one_line(folder, nothing_loaded, damage, said):
+    refused(folder, damage, said)
+
+
+@DAMAGED
+def test_what_is_wrong_with_our_own_decoders_is_one_line(own_folder, nothing_loaded, damage, said):
+    refused(own_folder, damage, said)
+
+
+def refused(folder, damage, said):
     damage(folder)
-    with pytest.raises(WorkbenchError, match=said) as refused:
+    with pytest.raises(WorkbenchError, match=said) as found:
         workbench.load(folder)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(found.value)
+
+
+def test_one_of_our_own_decoders_loads_as_it_was_saved(own, capsys):
+    folder, base = own
+    found = workbench.load(folder)
+    told = capsys.readouterr().err
+    assert ("apache-2.0 (its authors allow research only" in told) == (folder.name != "ouro")
+    tokens = torch.as_tensor(found.text.encode(TEXT))[None]
+    assert loading.configuration_of(found.source) == base.config
+    expected, model = Backbone(base), found.model
+    for name, weight in base.state_dict().items():
+        assert torch.equal(model.base.state_dict()[name], weight)
+    hidden, _ = model.blocks(model.embed(tokens), model.empty_memory(1))
+    with torch.no_grad():
+        before, _ = expected.blocks(expected.embed(tokens), expected.empty_memory(1))
+        assert torch.equal(model.logits(hidden), expected.logits(before))
+    head, embedding = model.base.lm_head.weight, model.base.model.embed_tokens.weight
+    assert (head is embedding) == (folder.name != "ouro")
+    half = workbench.load(folder, dtype="bfloat16").model
+    hidden, memory = half.blocks(half.embed(tokens), half.empty_memory(1))
+    assert half.logits(hidden).dtype == torch.bfloat16 and torch.isfinite(hidden).all()
+    assert all(s.dtype == torch.float32 for s in memory.fast_weights.values())
+
+
+def with_weight(folder, change):
+    path = sorted(folder.glob("model-*.safetensors"))[0]
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda f: with_weight(f, lambda w: w.popitem()), r"tiny lacks \S+ and 0 more weights"),
+        (lambda f: with_weight(f, lambda w: w.update(x=torch.ones(1))), r"also has x and 0 more"),
+        (
+            lambda f: with_weight(f, lambda w: next(iter(w.values())).fill_(torch.nan)),
+            r"tiny has NaN or infinite values in \S+weight;",
+        ),
+        (
+            lambda f: another(f, intermediate_size=25),
+            r"tiny has model\.\S+ of shape \(\d+, \d+\); expected \(\d+, \d+\), as config\.json",
+        ),
+        (lambda f: another(f, hidden_act="gelu"), r"json: hidden_act = 'gelu'; expected 'silu'"),
+        (lambda f: another(f, rope_scaling={"factor": 2}), r"config\.json: rope_scaling = "),
+        (lambda f: another(f, num_hidden_layers="x"), r"json: num_hidden_layers = 'x'; expe"),
+        (lambda f: another(f, num_key_value_heads=3), r"make num_attention_heads a multiple"),
+    ],
+)  # fmt: skip
+def test_other_weights_and_settings_of_our_own_decoders_are_one_line(own_folder, damage, said):
+    refused(own_folder, damage, said)
+
+
+def test_layers_of_jet_nemotron_need_their_kinds(own_folder):
+    config = json.loads((own_folder / "config.json").read_text())
+    if efficient := config.get("efficient_attention_config"):
+        refused(own_folder, lambda f: another(f, layer_types=["jet"]), "name one of layer_types")
+        efficient.pop("swa")
+        changes = {"layer_types": ["swa"] * 4, "efficient_attention_config": efficient}
+        refused(own_folder, lambda f: another(f, **changes), "add swa to efficient_attention_conf")
 
 
 def test_too_little_memory_is_refused_before_anything_is_read(whole, nothing_loaded, monkeypatch):
@@ -152,8 +260,6 @@ def test_weights_beyond_the_configuration_are_named(folder):
 
 
 def test_weights_that_are_not_finite_are_refused(whole, folder):
-    from safetensors.torch import load_file, save_file
-
     path = sorted(folder.glob("model-*.safetensors"))[0]
     weights = load_file(path)
     next(iter(weights.values()))[0] = torch.nan
@@ -167,6 +273,18 @@ def test_a_configuration_that_no_model_has_is_one_line(folder):
     with pytest.raises(WorkbenchError, match="tiny cannot be loaded \\(") as refused:
         workbench.load(folder)
     assert "\n" not in str(refused.value)
+
+
+def test_a_name_that_is_too_long_for_a_path_is_one_line():
+    with pytest.raises(WorkbenchError, match=r"is not a path \(.+\); expected a name, a folder, a"):
+        workbench.load("a" * 300)
+
+
+def test_a_bundled_name_is_that_checkpoint_whatever_a_folder_is_called(folder, monkeypatch):
+    shutil.copytree(folder, folder.parent / "depo-n8-any")
+    monkeypatch.chdir(folder.parent)
+    assert find_checkpoint("depo-n8-any").parent.name == "checkpoints"
+    assert not is_pretrained("depo-n8-any") and is_pretrained("./depo-n8-any")
 
 
 def test_the_command_line_prints_it_and_ends_with_2(whole, capsys):
@@ -222,12 +340,10 @@ def test_the_text_part_of_a_model_that_also_sees(tmp_path, whole):
 @pytest.fixture(scope="module")
 def gguf_file(whole, tmp_path_factory):
     """The same model as a GGUF file in float32."""
-    from gguf import GGUFWriter
-
     folder, base = whole
     config, weights = base.config, base.state_dict()
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    file = GGUFWriter(path, "llama")
+    file = gguf.GGUFWriter(path, "llama")
     file.add_license("mit")
     file.add_block_count(config.num_hidden_layers)
     file.add_context_length(config.max_position_embeddings)
@@ -270,8 +386,17 @@ def gguf_file(whole, tmp_path_factory):
     return path
 
 
-def test_a_gguf_file_loads_with_the_tokenizer_inside(gguf_file, whole, capsys):
+def test_a_gguf_file_loads_with_the_tokenizer_inside(gguf_file, whole, capsys, monkeypatch):
+    parsed = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path):
+            parsed.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
     found = workbench.load(gguf_file)
+    assert len(parsed) == 1 and gguf.GGUFReader is Counted
     assert "licence: mit" in capsys.readouterr().err
     assert found.source.needs("float32") == 2 * 4 * found.source.parameters
     tokens = found.text.encode(TEXT)

