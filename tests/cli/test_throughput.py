@@ -18,7 +18,10 @@ def test_a_table_and_a_record(run, tmp_path):
     assert record["provenance"]["commit"]
 
 
-def test_what_cannot_be_measured(refused):
+def test_what_cannot_be_measured(refused, tmp_path):
     refused("throughput", "depo-n8-n1", "--windows", "48", match="windows of 48 tokens")
     refused("throughput", "depo-n8-n1", "--windows", "4,x", match="not a valid number of tokens")
     refused("throughput", "no-model", match="no-model")
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "t.json"  # told before the model is looked for
+    refused("throughput", "no-model", "--out", out, match=str(out.parent))

@@ -52,13 +52,15 @@ def _throughput(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     import workbench
-    from workbench.files import write_json
+    from workbench.files import try_output, write_json
     from workbench.sleep.throughput import QUESTION, Cell, check_windows, measure_throughput
     from workbench.training.checkpoints import check_device
     from workbench.training.provenance import describe_origin
 
     check_device(options.device)
     check_windows(options.windows, options.tokens)
+    if options.out is not None:
+        try_output(options.out)  # before the work, not after it
     torch.set_num_threads(options.threads)
     model = workbench.load(options.model, device=options.device).model
     kinds = (False,) if options.no_training else (False, True)
