@@ -7,9 +7,7 @@ There is no authentication, so keep the address: without it Panel listens to oth
 import panel as pn
 
 from workbench.views.parts import theatre
-from workbench.views.site import pages
-from workbench.views.site.entry import PageEntry
 
 if pn.state.served:
-    pages.configure()
-    pages.build(PageEntry("theatre", "Theatre", 0, view=theatre.page)).servable()
+    pn.extension()
+    theatre.page().servable(title="Theatre - Sleep workbench")

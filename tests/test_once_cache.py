@@ -1,6 +1,7 @@
 """What was worked out is kept: made once, whoever asks, and the oldest goes first."""
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -63,3 +64,10 @@ def test_known_values_are_returned_without_making_them_and_count_as_asked_for():
     with pytest.raises(ZeroDivisionError):
         kept.get("d", lambda: 1 / 0)
     assert kept.known("d") is None
+
+
+def test_what_is_kept_is_made_outside_the_session_that_asks():
+    """An event loop or task started there would keep the context, and with it the document."""
+    document = ContextVar("document", default=None)
+    document.set("a session's")
+    assert OnceCache(1).get("key", document.get) is None and document.get() == "a session's"

@@ -42,35 +42,6 @@ def package(tmp_path, monkeypatch):
 
 
 PAGE = """
-    import panel as pn
-
-    from workbench.views.site.entry import PageEntry
-
-    PAGE = PageEntry("toy", "Toy page", 45, lambda page: pn.pane.Markdown("A toy."))
-"""
-
-
-def test_a_page_is_one_file(package):
-    from served import Served
-
-    from workbench.views.site import pages
-
-    package("sleep_workbench.pages", "toy:PAGE", PAGE)
-    served = Served()
-    try:
-        status, text = served.get("/toy")
-        links = [page.link for page in pages.pages()]
-        toy = next(page for page in pages.pages() if page.link == "toy")
-        shown = pages.build(toy)._render_items["main"][0]
-    finally:
-        served.stop()
-    assert status == 200 and "<title>Toy page - Sleep workbench</title>" in text
-    assert links.index("findings") < links.index("toy")
-    assert '<a href="./toy" aria-current=page>' in text
-    assert shown.object == "A toy."
-
-
-PLAIN = """
     from tornado.web import RequestHandler
 
     from workbench.views.site.entry import Document, PageEntry
@@ -90,10 +61,12 @@ PLAIN = """
 """
 
 
-def test_a_plain_page_is_one_file(package):
+def test_a_page_is_one_file(package):
     from served import Served
 
-    package("sleep_workbench.pages", "toy:PAGE", PLAIN)
+    from workbench.views.site.entry import pages
+
+    package("sleep_workbench.pages", "toy:PAGE", PAGE)
     served = Served()
     try:
         status, text = served.get("/toy/inner/one?x=3")
@@ -107,26 +80,27 @@ def test_a_plain_page_is_one_file(package):
         assert served.get("/explore")[0] == 200, "a page that exists has its own address"
     finally:
         served.stop()
+    links = [page.link for page in pages()]
+    assert links.index("findings") < links.index("toy")
 
 
 @pytest.mark.parametrize(
     ("target", "source", "token"),
     [
-        ("toy:PAGE", PLAIN.replace("document=document,", ""), "with neither"),
-        ("toy:PAGE", PLAIN.replace("45, doc", "45, document, doc"), "with both"),
+        ("toy:PAGE", PAGE.replace("document=document,", ""), "document"),
         ("toy:PAGE", "PAGE = 1", "is a int"),
         ("toy:PAGE", "raise ValueError('broken')", "broken"),
         ("toy:NONE", "PAGE = 1", "NONE"),
-        ("toy:PAGE", PAGE.replace('"toy"', '"explore"'), "'explore'"),
-        ("toy:PAGE", PAGE.replace('"toy"', '"../toy"'), "../toy"),
+        ("toy:PAGE", PAGE.replace('PageEntry("toy"', 'PageEntry("explore"'), "'explore'"),
+        ("toy:PAGE", PAGE.replace('PageEntry("toy"', 'PageEntry("../toy"'), "../toy"),
     ],
 )
 def test_a_package_that_does_not_fit_is_named(package, target, source, token):
-    from workbench.views.site import pages
+    from workbench.views.site.entry import pages
 
     package("sleep_workbench.pages", target, source)
     with pytest.raises(WorkbenchError, match=token):
-        pages.pages()
+        pages()
 
 
 def test_two_packages_with_one_name_are_refused(package):

@@ -31,9 +31,9 @@ def test_a_notebook_cell_shows_a_checkpoint_and_answers(checkpoints):
     sent = []
     theatre.send = lambda content, buffers=None: sent.append((content, buffers))
     for identity, ask in enumerate(({"what": "scene", "name": "ring", "N": 1}, {"what": "x"})):
-        theatre._heard(theatre, {"kind": "ask", "id": identity, "ask": ask}, [])
-    theatre._heard(theatre, {"kind": "other"}, [])
-    theatre._worker.shutdown()
+        theatre._messages.hear({"kind": "ask", "id": identity, "ask": ask})
+    theatre._messages.hear({"kind": "other"})
+    theatre._messages.worker.shutdown()
     (first, buffers), (second, nothing) = sent
     assert first == {"kind": "answer", "id": 0}
     assert decode(buffers[0]).header["sleep"]["passes"] == 1
@@ -54,17 +54,17 @@ def test_a_notebook_says_how_far_it_is_and_ends_what_is_given_up(checkpoints, mo
     def send(content, buffers=None):
         sent.append(content)
         if content["kind"] == "progress" and content["id"] == 1:
-            theatre._heard(theatre, given_up, [])
+            theatre._messages.hear(given_up)
 
     theatre.send = send
     ask = {"what": "credit", "name": "ring", "N": 2, "window": 0, "pass": 1, "steps": 8}
     for identity, query in ((1, 0), (2, 1)):
         asked = {"kind": "ask", "id": identity, "ask": ask | {"query": query}}
-        theatre._heard(theatre, asked, [])
-    theatre._worker.shutdown()
+        theatre._messages.hear(asked)
+    theatre._messages.worker.shutdown()
     assert [m["kind"] for m in sent if m["id"] == 1] == ["progress"], "and no answer"
     *progress, last = [m for m in sent if m["id"] == 2]
-    assert last["kind"] == "answer" and last["result"]["values"] and not theatre._open
+    assert last["kind"] == "answer" and last["result"]["values"] and not theatre._messages.open
     assert progress[-1]["done"] == progress[-1]["total"] and progress[-1]["unit"] == "readings"
 
 
@@ -157,11 +157,10 @@ def test_a_component_of_panel_answers_asks(checkpoints):
     theatre._send_msg = sent.append
     for number, ask in enumerate(({"what": "scene", "name": "ring"}, {"what": "scene"})):
         theatre._handle_msg({"kind": "ask", "id": number, "ask": ask})
-    theatre._handle_msg({"kind": "cancel", "id": 1})
+    theatre._handle_msg({"kind": "cancel", "id": 2})
+    theatre._messages.worker.shutdown()
     assert (sent[0]["id"], decode(sent[0]["buffers"][0]).header["model"]["name"]) == (0, "ring")
     assert (sent[1]["id"], sent[1]["field"], len(sent)) == (1, "model", 2)
-    theatre.paint(True)
-    assert theatre.settings["theme"] == "dark"
     state.reset()
 
 

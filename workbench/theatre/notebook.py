@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +12,9 @@ import xarray as xr
 from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
-from workbench.progress import Cancelled, paced
 from workbench.theatre.asks import Asks, TraceAsks, catalogue_of
 from workbench.theatre.files import MODULE
+from workbench.theatre.messages import Messages
 from workbench.theatre.story import story_data
 from workbench.theatre.wish import check_plain
 from workbench.training.checkpoints import Checkpoint, load_checkpoint
@@ -43,41 +41,8 @@ class Theatre(anywidget.AnyWidget):
 
     def __init__(self, asks: Asks | TraceAsks, **values: Any) -> None:
         super().__init__(**values)
-        self._asks = asks
-        self._open: dict[Any, threading.Event] = {}
-        # one thread: the kernel stays free to hear that an ask is given up
-        self._worker = ThreadPoolExecutor(1, "theatre")
-        self.on_msg(self._heard)
-
-    def _heard(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
-        number = content.get("id")
-        if content.get("kind") == "cancel" and number in self._open:
-            self._open[number].set()
-        if content.get("kind") == "ask":
-            self._open[number] = given_up = threading.Event()
-            self._worker.submit(self._answer, number, content.get("ask") or {}, given_up)
-
-    def _answer(self, number: Any, ask: dict[str, Any], given_up: threading.Event) -> None:
-        about = {"kind": "progress", "id": number}
-        progress = paced(lambda said: self.send(about | said), given_up.is_set)
-        message = {"kind": "answer", "id": number}
-        try:
-            if given_up.is_set():
-                return
-            answer = self._asks.answer(ask, progress)
-        except Cancelled:
-            return
-        except Exception as error:  # nothing else would say so
-            self.send(message | {"problem": f"{type(error).__name__}: {error} (a bug)"})
-            raise
-        finally:
-            del self._open[number]
-        if answer.problem:
-            self.send(message | {"problem": answer.problem, "field": answer.field})
-        elif answer.result is not None:
-            self.send(message | {"result": answer.result})
-        else:
-            self.send(message, [answer.data])
+        self._messages = Messages(asks, lambda message, data: self.send(message, data or None))
+        self.on_msg(lambda widget, content, buffers: self._messages.hear(content))
 
 
 def show(

@@ -1,18 +1,14 @@
-"""The frame around Panel's pages, and the server's refusals."""
+"""The words of all pages, the server's refusals, and the theatre in Panel."""
 
-import asyncio
-import logging
 import socket
 from pathlib import Path
 
 import pytest
-from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketClosedError
 
 from workbench.errors import WorkbenchError
 from workbench.views.home import page as home
-from workbench.views.site import pages, server
-from workbench.views.site.entry import PageEntry, Visit
+from workbench.views.site import server
+from workbench.views.site.entry import Visit
 from workbench.views.site.glossary import GENERAL, words, words_html
 
 
@@ -24,26 +20,6 @@ def test_words_have_one_source(monkeypatch):
     assert all(text.endswith(".") for text in words().values())
     monkeypatch.setitem(GENERAL, "<b>", "<i>.")
     assert "&lt;b&gt;" in words_html() and "<i>" not in words_html()
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (WorkbenchError("no <model>", "a model", "train one"), "no &lt;model&gt;; expected a mod"),
-        (RuntimeError("oops"), "RuntimeError: oops"),
-    ],
-)
-def test_a_page_that_fails_says_why(caplog, error, said):
-    def broken(page):
-        raise error
-
-    with caplog.at_level(logging.ERROR):
-        built = pages.build(PageEntry("toy", "Toy", 1, broken))
-        assert said in built._render_items["main"][0].object
-        pages.show_error(error)
-    logged = [record.message for record in caplog.records]
-    bug = ["the page Toy - Sleep workbench cannot be built", "error in a callback"]
-    assert logged == (bug if isinstance(error, RuntimeError) else [])
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "example.org", "::", ""])
@@ -75,22 +51,4 @@ def test_the_theatre_is_served_by_panel():
 
     assert "--address 127.0.0.1" in APP.read_text(), "there is no authentication"
     answer = serve_and_request(APP)
-    assert answer.status_code == 200 and "cannot be shown" not in answer.text
-
-
-def test_every_way_to_serve_has_the_same_threads(monkeypatch):
-    given = []
-    monkeypatch.setattr(pages.pn, "extension", lambda *names, **settings: given.append(settings))
-    pages.configure()
-    assert given[0]["nthreads"] == pages.THREADS > 1
-    assert given[0]["exception_handler"] is pages.show_error
-
-
-def test_a_page_that_was_left_is_no_error_in_the_terminal(caplog):
-    loop = asyncio.new_event_loop()
-    try:
-        for error in (WebSocketClosedError(), StreamClosedError(), ValueError("a bug")):
-            server.say_unless_closed(loop, {"message": "a task failed", "exception": error})
-    finally:
-        loop.close()
-    assert "a bug" in caplog.text and "Closed" not in caplog.text
+    assert answer.status_code == 200 and "Theatre - Sleep workbench" in answer.text

@@ -77,13 +77,12 @@ def test_an_asset_has_the_address_of_its_content(tmp_path):
 
 async def answers(prefix):
     asset = assets.asset_text("toy.css", "b { margin: 0 } " * 100)
-    server = listen(0, "127.0.0.1", prefix)
-    server.start()
+    server, port = listen(0, "127.0.0.1", prefix)
     try:
         client = AsyncHTTPClient(force_instance=True)
 
         async def ask(path, **given):
-            address = f"http://127.0.0.1:{server.port}{prefix}/{path}"
+            address = f"http://127.0.0.1:{port}{prefix}/{path}"
             return await client.fetch(
                 address, raise_error=False, decompress_response=False, **given
             )
@@ -100,6 +99,8 @@ async def answers(prefix):
             "head": await ask(asset, method="HEAD"),
             "method": await ask(asset, method="POST", body=""),
             "unknown": await ask("assets/toy.css"),
+            "home": await ask(""),
+            "bare": await client.fetch(f"http://127.0.0.1:{port}{prefix}"),
         }
     finally:
         server.stop()
@@ -107,6 +108,7 @@ async def answers(prefix):
 
 def test_the_server_answers_with_pages_and_assets():
     found = asyncio.run(answers("/deep"))
+    assert found["home"].body == found["bare"].body and found["home"].code == 200
     assert [found[name].code for name in ("plain", "dark", "posted", "unknown")] == [404] * 4
     plain, dark = (found[name].body.decode() for name in ("plain", "dark"))
     assert "Page not found" in plain and "/deep/nothing" in plain and 'href="/deep/"' in plain

@@ -1,4 +1,4 @@
-"""Runs as rows of a table: words for states, shares, filters. Knows no Panel."""
+"""Runs as rows of a table: words for states, shares, filters."""
 
 from __future__ import annotations
 

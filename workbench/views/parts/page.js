@@ -1,4 +1,4 @@
-// What the scripts of plain pages share. The text of this file stands in front of theirs.
+// What the scripts of pages share. The text of this file stands in front of theirs.
 
 const data = JSON.parse(document.getElementById("data").textContent)
 const theme = () => document.documentElement.dataset.theme

@@ -1,16 +1,8 @@
 // Hands Panel's model to the theatre in the form that every host has, and imports the theatre once
-// for all pages: from its own address, which browsers keep, or else from its text.
-const modules = new Map()
-const load = (model) => {
-  // this code runs from a blob, against which a relative address cannot be resolved
-  const address = model.module && new URL(model.module, location.href).href
-  const key = address || "text"
-  if (!modules.has(key)) {
-    const text = () => URL.createObjectURL(new Blob([model.source], {type: "text/javascript"}))
-    modules.set(key, import(address || text()))
-  }
-  return modules.get(key)
-}
+// for all components.
+let loaded
+const load = ({source}) =>
+  loaded ??= import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})))
 
 const plain = (value) => JSON.parse(JSON.stringify(value)) // Panel sends no entry that is undefined
 

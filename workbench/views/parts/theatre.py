@@ -1,21 +1,17 @@
-"""The theatre as a component of Panel, and a page of Panel that shows it."""
+"""The theatre as a component of Panel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import param
 from panel.custom import JSComponent
 
-from workbench.theatre.asks import Answer, Asks, catalogue_of
-from workbench.theatre.files import MODULE, module_text
-from workbench.views.parts.notices import show_error
-from workbench.views.parts.outbox import Outbox
-from workbench.views.parts.serial_queue import SerialQueue
-from workbench.views.site.assets import served
+from workbench.theatre.asks import Asks, catalogue_of
+from workbench.theatre.files import module_text
+from workbench.theatre.messages import Messages
 from workbench.views.site.services import services
 
 
@@ -32,62 +28,31 @@ class Theatre(JSComponent):
     live = param.Boolean(True, doc="Whether asks are answered.")
     settings = param.Dict({}, doc="Theme and height.")
     place = param.Dict({}, doc="Where the reader is, as in an address.")
-    module = param.String("", doc="Address of the front end's module; empty: it is `source`.")
-    source = param.String("", doc="Its text, where this server has no address for it.")
+    source = param.String("", doc="Text of the front end's module.")
 
     _esm = Path(__file__).with_name("theatre.js")
 
     def __init__(self, asks: Asks, ask: Mapping[str, Any], **values: Any) -> None:
-        module = served(MODULE)
         super().__init__(
             sizing_mode="stretch_width",
             margin=0,
             scene=asks.scene(ask),
-            module=module,
-            source="" if module else module_text(),
+            source=module_text(),
             **values,
         )
-        self._asks = asks
-        self._outbox, self._queue = Outbox(), SerialQueue(show_error)
+        self._messages = Messages(asks, self._send)
 
-    def paint(self, dark: bool) -> None:
-        """Draw for a dark or a light page."""
-        settings = self.settings | {"theme": "dark" if dark else "light"}
-        self._outbox.set([(self, {"settings": settings})])
+    def _send(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        self._send_msg(message | {"buffers": buffers})
 
     def _handle_msg(self, data: Any) -> None:
-        """Answer in turn; of several asks of one kind (and scene) that wait, the newest alone."""
-        if not isinstance(data, dict) or data.get("kind") != "ask":
-            return
-        ask = data.get("ask")
-        kind = [ask.get("what"), ask.get("digest")] if isinstance(ask, dict) else []
-        self._queue.take(partial(self._answer, data.get("id"), ask), key=f"ask {kind!r:.120}")
-
-    def _answer(self, identity: Any, ask: Any) -> None:
-        reply = message_of(identity, self._asks.answer(ask))
-        self._outbox.set([], then=partial(self._send_msg, reply))
+        if isinstance(data, dict):
+            self._messages.hear(data)
 
 
-def page(page: Any) -> Theatre:
-    """Return the theatre with the first bundled model, light or dark as its page."""
+def page() -> Theatre:
+    """Return the theatre with the first bundled model, light or dark as the browser is."""
     shared = services()
     ask = {"what": "scene", "name": shared.names()[0]}
-    settings = {"theme": "dark" if page.dark_theme else "light"}
-    found = Theatre(
-        shared.asks,
-        ask,
-        catalogue=catalogue_of(shared.folders(), shared.traces),
-        settings=settings,
-    )
-    page.param.watch(lambda event: found.paint(event.new), "dark_theme")
-    return found
-
-
-def message_of(identity: Any, answer: Answer) -> dict[str, Any]:
-    """Return the message with an answer, as Panel sends it."""
-    message = {"kind": "answer", "id": identity}
-    if answer.problem:
-        return message | {"problem": answer.problem, "field": answer.field}
-    if answer.result is not None:
-        return message | {"result": answer.result}
-    return message | {"buffers": [answer.data]}
+    catalogue = catalogue_of(shared.folders(), shared.traces)
+    return Theatre(shared.asks, ask, catalogue=catalogue, settings={"theme": "auto"})

@@ -1,4 +1,4 @@
-"""Requests for work: JSON in, frames out, worked out by a few threads. Knows no Panel.
+"""Requests for work: JSON in, frames out, worked out by a few threads.
 
 The answer is a stream of frames, so that a page hears how far a long one is. A frame is a uint32
 (little-endian) with the length of its content, a byte for its kind, and the content:
@@ -18,7 +18,6 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tornado.iostream import StreamClosedError
@@ -143,8 +142,7 @@ def submit(work: Callable[..., T], *given: Any) -> Future[T] | None:
     """Let a thread work; None where too much waits already."""
     if not _waiting.acquire(blocking=False):
         return None
-    # in an empty context, as values are kept that would hold a session's document otherwise
-    future = WORKERS.submit(Context().run, work, *given)
+    future = WORKERS.submit(work, *given)
     future.add_done_callback(lambda done: _waiting.release())
     return future
 

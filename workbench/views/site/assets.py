@@ -43,7 +43,6 @@ class Asset:
 
 _assets: dict[str, Asset] = {}
 _lock = threading.Lock()
-_serving = threading.Event()
 
 
 def asset(path: Path) -> str:
@@ -103,14 +102,3 @@ class AssetHandler(PlainHandler):
             self.finish(found.compressed)
         else:
             self.finish(found.content)
-
-
-def serve() -> tuple[str, type[AssetHandler]]:
-    """Return the route of all assets, for a server of this process."""
-    _serving.set()
-    return (r"/assets/([\w.-]+)", AssetHandler)
-
-
-def served(path: Path) -> str:
-    """Return the address of a file, or "" where this process does not serve assets."""
-    return asset(path) if _serving.is_set() else ""

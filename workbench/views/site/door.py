@@ -87,5 +87,5 @@ class _Refusals(Matcher):
 
 
 def guard(application: Any, hosts: Iterable[str]) -> None:
-    """Put the refusals before every route of a Tornado application, its websockets included."""
+    """Put the refusals before every route of a Tornado application."""
     application.default_router.rules.insert(0, Rule(_Refusals(hosts), Refused))

@@ -1,4 +1,4 @@
-"""The record of a page, and the table of all pages. Knows no Panel."""
+"""The record of a page, and the table of all pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Visit:
-    """What a browser asks a plain page for."""
+    """What a browser asks a page for."""
 
     query: Mapping[str, str] = field(default_factory=dict)
     """Names and values of the address; of a name that is given twice, the last value."""
@@ -38,7 +38,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Document:
-    """What a plain page consists of; `workbench.views.site.shell` puts it into the whole page."""
+    """What a page consists of; `workbench.views.site.shell` puts it into the whole page."""
 
     title: str
     """Title of the window, in front of the workbench's name; "" for that name alone."""
@@ -59,8 +59,8 @@ class Document:
 class PageEntry:
     """One page of the dashboards, found by an entry point of ``sleep_workbench.pages``.
 
-    It has either a `view`, which Panel serves, or a `document`, which is plain HTML. Functions are
-    given themselves or by their place, ``package.module:function``, imported when first needed.
+    Functions are given themselves or by their place, ``package.module:function``, imported when
+    first needed.
     """
 
     link: str
@@ -69,10 +69,8 @@ class PageEntry:
     """Its name in the navigation."""
     order: int
     """Pages are listed from the smallest to the largest, then by label."""
-    view: Callable[[Any], Any] | str | None = None
-    """Given Panel's page (`workbench.views.site.pages.Page`), returns what it shows."""
-    document: Callable[[Visit], Document | None] | str | None = None
-    """Given a visit, returns a plain page, or None if there is none at its `rest`; called in a
+    document: Callable[[Visit], Document | None] | str
+    """Given a visit, returns the page, or None if there is none at its `rest`; called in a
     thread."""
     routes: Callable[[], list[Any]] | str | None = None
     """Returns Tornado's routes of what the page's scripts ask for, with patterns below the prefix
@@ -88,12 +86,6 @@ class PageEntry:
                 "small letters, digits, - and _",
                 "choose another link",
             )
-        if (self.view is None) == (self.document is None):
-            raise WorkbenchError(
-                f"page {self.link!r} with {'neither' if self.view is None else 'both'}",
-                "a view or a document",
-                "give one of them",
-            )
 
     @property
     def path(self) -> str:
@@ -107,7 +99,7 @@ class PageEntry:
 
     def load(self) -> Callable[..., Any]:
         """Import the page, and return the function that makes its content."""
-        return imported(self.view or self.document)
+        return imported(self.document)
 
 
 def imported(function: T | str) -> Any:

@@ -1,4 +1,4 @@
-"""Words of the workbench that a newcomer does not know, a sentence each. Knows no Panel."""
+"""Words of the workbench that a newcomer does not know, a sentence each."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The tile in JupyterLab's launcher that opens the dashboards, through jupyter-server-proxy.
 
-Named as an entry point in ``pyproject.toml``. Does not import Panel: Jupyter's own server calls it
+Named as an entry point in ``pyproject.toml``. Imports little: Jupyter's own server calls it
 when it starts, and starts the dashboards as a process at the first click. Jupyter asks for its
 token and refuses other origins first; what it lets through, the proxy passes on under the
 dashboards' own address (`workbench.views.site.door`), so that no address of Jupyter is let in.
@@ -29,12 +29,9 @@ def launcher() -> dict[str, Any]:
     return {
         "command": command,
         "timeout": START_SECONDS,
-        # The pages know their prefix, so that their links and websockets stay below it.
+        # The pages know their prefix, so that their links stay below it.
         "absolute_url": True,
-        "request_headers_override": {
-            "Host": "127.0.0.1:{port}",
-            "Origin": "http://127.0.0.1:{port}",
-        },
+        "request_headers_override": {"Host": "127.0.0.1:{port}"},
         "new_browser_tab": True,
         "launcher_entry": {
             "title": "Sleep workbench",

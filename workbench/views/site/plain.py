@@ -1,4 +1,4 @@
-"""What all answers of this server that are not Panel's have in common. Knows no page."""
+"""What all answers of this server have in common. Knows no page."""
 
 from __future__ import annotations
 

@@ -11,10 +11,14 @@ import re
 import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from tornado.httpserver import HTTPServer
 
 logger = logging.getLogger(__name__)
 
@@ -41,73 +45,54 @@ def serve(
     check_loopback(address)
     prefix = clean_prefix(prefix)
     services().runs = Path("runs")  # where `workbench train` puts them
-    server = listen(port, address, prefix)
-    url = f"http://{_host(address)}:{server.port}{prefix}"
-    server.start()
-    print(f"sleep workbench at {url} (Ctrl-C ends it)", flush=True)
-    threading.Thread(target=_warm, daemon=True, name="warm").start()
-    if open_browser:
-        webbrowser.open(url)
-    if with_parent:
-        end_with_parent(server.io_loop)
-    server.io_loop.asyncio_loop.set_exception_handler(say_unless_closed)
-    try:
-        server.io_loop.start()
-    finally:
-        _stop(server)
+
+    async def run() -> None:
+        server, bound = listen(port, address, prefix)
+        url = f"http://{_host(address)}:{bound}{prefix}"
+        print(f"sleep workbench at {url} (Ctrl-C ends it)", flush=True)
+        threading.Thread(target=_warm, daemon=True, name="warm").start()
+        if open_browser:
+            webbrowser.open(url)
+        try:
+            await ended(with_parent)
+        finally:
+            server.stop()
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run())
     print("sleep workbench: stopped", flush=True)
 
 
-def say_unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Handle an error of a loop's task; a message to a page that was left is not an error."""
-    from tornado.iostream import StreamClosedError
-    from tornado.websocket import WebSocketClosedError
+def listen(port: int, address: str, prefix: str = "") -> tuple[HTTPServer, int]:
+    """Serve every page under `prefix` in the running event loop; return the server and its port.
 
-    if not isinstance(context.get("exception"), (StreamClosedError, WebSocketClosedError)):
-        loop.default_exception_handler(context)
-
-
-def listen(port: int, address: str, prefix: str = "") -> Any:
-    """Return a Bokeh server that is bound to `port` and serves every page under `prefix`.
-
-    Only pages of this server may open its websockets, and it answers only under its own addresses:
-    there is no authentication, and any page in the same browser could use it otherwise. So a proxy
-    has to give these addresses (`workbench.views.site.jupyter`); its own address is not let in.
+    It answers only under its own addresses, and other sites cannot load from it: there is no
+    authentication, and any page in the same browser could use it otherwise. So a proxy has to give
+    these addresses (`workbench.views.site.jupyter`); its own address is not let in.
     """
-    import panel as pn
+    from tornado.httpserver import HTTPServer
+    from tornado.netutil import bind_sockets
+    from tornado.web import Application
 
+    import workbench.figures  # noqa: F401  (whole, before threads import parts of it at once)
     from workbench.views.site.door import guard
     from workbench.views.site.entry import pages
-    from workbench.views.site.pages import builder, configure
-    from workbench.views.site.sessions import LIFETIME
     from workbench.views.site.shell import NotFound, routes
 
     import_rest_of_xarray()
+    application = Application(
+        [(re.escape(prefix) + pattern, *rest) for pattern, *rest in routes(pages(), prefix)],
+        default_handler_class=NotFound,
+        default_handler_args={"prefix": prefix},
+    )
+    server = HTTPServer(application)
     try:
         port = probe_port(port, address)
-        configure()
-        hosts = [f"{host}:{port}" for host in _names(address)]
-        server = pn.io.server.get_server(
-            {page.path: builder(page) for page in pages() if page.view},
-            port=port,
-            address=address,
-            prefix=prefix,
-            extra_patterns=routes(pages(), prefix),
-            title={page.path: page.title for page in pages() if page.view},
-            websocket_origin=hosts,
-            # Never shown, as "/" is a page; Panel's own index would load remote fonts.
-            index=str(Path(__file__).with_name("index.html")),
-            default_handler_class=NotFound,
-            default_handler_args={"prefix": prefix},
-            admin=False,
-            show=False,
-            start=False,
-            **LIFETIME,
-        )
-        guard(server._tornado, hosts)
-        return server
+        server.add_sockets(bind_sockets(port, address))
     except OSError as error:
         raise _port_error(error, port, address) from None
+    guard(application, [f"{host}:{port}" for host in _names(address)])
+    return server, port
 
 
 def import_rest_of_xarray() -> None:
@@ -117,20 +102,14 @@ def import_rest_of_xarray() -> None:
     xr.DataArray([0.0])
 
 
-def end_with_parent(loop: Any) -> None:
-    """Stop the event loop once the process that started this one has gone."""
+async def ended(with_parent: bool) -> None:
+    """Wait until the process that started this one has gone; for ever if that does not count."""
     import psutil
 
     parent = psutil.Process().parent()
-
-    def look() -> None:
-        # an orphan gets another parent, or on Windows keeps the number of the old one
-        if parent is None or os.getppid() != parent.pid or not parent.is_running():
-            loop.stop()
-        else:
-            loop.call_later(1.0, look)
-
-    loop.add_callback(look)
+    # an orphan gets another parent, or on Windows keeps the number of the old one
+    while not with_parent or parent and os.getppid() == parent.pid and parent.is_running():
+        await asyncio.sleep(1.0)
 
 
 def check_loopback(address: str) -> None:
@@ -214,12 +193,3 @@ def _warm() -> None:
         assets.prepare()
     except Exception:
         logger.exception("warming up failed; the pages will say why")
-
-
-def _stop(server: Any) -> None:
-    from panel.io.state import state
-
-    server.stop()
-    if state._thread_pool is not None:
-        state._thread_pool.shutdown(wait=False, cancel_futures=True)
-        state._thread_pool = None

@@ -1,6 +1,6 @@
-"""What all sessions of one process share: loaded checkpoints and locks.
+"""What all visitors of one process share: loaded checkpoints and locks.
 
-Knows no Panel. Torch is imported with the first checkpoint.
+Torch is imported with the first checkpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODELS = 12
 
 
 class Services:
-    """Checkpoints by name, each loaded once however many sessions ask for it.
+    """Checkpoints by name, each loaded once however many visitors ask for it.
 
     A replaced checkpoint is loaded again, and a removed one is no longer listed. `runs` is the
     folder whose finished runs are shown as ``runs/NAME``, and in which the lab starts runs; only a
@@ -116,7 +116,7 @@ class Services:
         return Asks(self.checkpoint, lambda: self.traces)
 
     def watch(self) -> Watch:
-        """Return the watch on the runs, one for all sessions.
+        """Return the watch on the runs, one for all visitors.
 
         Raises WorkbenchError where this server has no folder of runs.
         """

@@ -1,4 +1,4 @@
-// Every plain page: light or dark.
+// Every page: light or dark.
 const root = document.documentElement
 const system = matchMedia("(prefers-color-scheme: dark)")
 let chosen = root.dataset.theme !== "auto"

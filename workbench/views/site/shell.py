@@ -1,4 +1,4 @@
-"""The whole HTML of a plain page: header, navigation, light or dark, and what the page gives."""
+"""The whole HTML of a page: header, navigation, light or dark, and what the page gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from workbench.files import read_text
 from workbench.views.parts.html import failure_html
 from workbench.views.site import tokens
-from workbench.views.site.assets import asset, asset_text, serve
+from workbench.views.site.assets import AssetHandler, asset, asset_text
 from workbench.views.site.entry import NAME, Document, PageEntry, Visit, imported, pages
 from workbench.views.site.plain import HTML, PlainHandler, described
 
@@ -26,13 +26,13 @@ POLICY: Final = (
     "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-"""What a plain page may load: nothing from another host, and no script that is not a file."""
+"""What a page may load: nothing from another host, and no script that is not a file."""
 _MAKERS: Final = ThreadPoolExecutor(4, "document")
-"""Make documents: reading files takes some milliseconds, which websockets need not wait for."""
+"""Make documents: reading files takes some milliseconds, which other answers need not wait for."""
 
 
 def style() -> str:
-    """Return the address of the style sheet of all plain pages."""
+    """Return the address of the style sheet of all pages."""
     return asset_text("shell.css", tokens.css() + read_text(HERE / "shell.css"))
 
 
@@ -92,7 +92,7 @@ def html_of(
 
 
 class DocumentHandler(PlainHandler):
-    """Answers with plain pages, inside the shell."""
+    """Answers with pages, inside the shell."""
 
     def initialize(self, prefix: str, entry: PageEntry | None = None) -> None:
         """Take the prefix of the server's pages, and the page; None stands for no page."""
@@ -175,16 +175,15 @@ def not_found(path: str, visit: Visit) -> Document:
 
 
 def routes(entries: Iterable[PageEntry], prefix: str) -> list[tuple[Any, ...]]:
-    """Return Tornado's routes of plain pages, of what they ask for, and of old addresses."""
-    found: list[tuple[Any, ...]] = [serve()]
+    """Return Tornado's routes of pages, of what they ask for, and of old addresses."""
+    found: list[tuple[Any, ...]] = [(r"/assets/([\w.-]+)", AssetHandler)]
     links = {entry.link for entry in entries}
     for entry in entries:
         if entry.routes is not None:
             found += imported(entry.routes)()
     for entry in entries:
-        if entry.document is not None:
-            pattern = r"/" if entry.link == "./" else rf"/{entry.link}(?:/(.*))?"
-            found.append((pattern, DocumentHandler, {"prefix": prefix, "entry": entry}))
+        pattern = "/?" if entry.link == "./" else rf"/{entry.link}(?:/(.*))?"
+        found.append((pattern, DocumentHandler, {"prefix": prefix, "entry": entry}))
         for link, more in entry.old.items():
             if link not in links:
                 given = {"address": prefix + entry.path, "more": more}

@@ -1,4 +1,4 @@
-"""The colours of `workbench.figures.theme` as CSS variables, for every page. Knows no Panel."""
+"""The colours of `workbench.figures.theme` as CSS variables, for every page."""
 
 from __future__ import annotations
 
