@@ -156,11 +156,8 @@ def theatre(browser: Any, url: str, repeats: int) -> Rows:
 def sessions(url: str, pid: int, count: int) -> list[float]:
     """Return the server's memory in MB before, then after every tenth of so many visits.
 
-    A visit opens every entry, asks for a scene of its own, and asks Experiment what is new; where a
-    page is one of Bokeh's, its websocket is opened and closed.
+    A visit opens every entry, asks for a scene of its own, and asks Experiment what is new.
     """
-    import asyncio
-
     ask = {"what": "scene", "name": CHECKPOINT, "N": 4}
     places = [
         next(p for p in where if status(f"{url}/{p}") == 200) for where, _ in ENTRIES.values()
@@ -175,38 +172,20 @@ def sessions(url: str, pid: int, count: int) -> list[float]:
             zipped = answer.headers.get("Content-Encoding") == "gzip"
             return gzip.decompress(body) if zipped else body
 
-    def open_socket(path: str) -> None:
-        from bokeh.client import ClientSession
-        from tornado.ioloop import IOLoop
-
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        place = f"{url.replace('http', 'ws', 1)}/{path}/ws"
-        # not pulled: the client does not know Panel's models
-        session = ClientSession(websocket_url=place, io_loop=IOLoop.current())
-        session.connect()
-        assert session.connected
-        session.close()
-        loop.close()
-
     def visit_all(number: int) -> None:
-        bokeh = [place for place in places if b"docs_json" in fetch(place)]
-        for place in bokeh:
-            open_socket(place)
+        for place in places:
+            fetch(place)
         fetch("explore/ask", {**ask, "example": number % 16, "seed": number // 16})
-        if not bokeh:
-            for kind in ("look", "curves"):
-                fetch("experiment/ask", {"kind": kind, "client": str(number)})
+        for kind in ("look", "curves"):
+            fetch("experiment/ask", {"kind": kind, "client": str(number)})
 
     for number in range(20):
         visit_all(number)  # caches fill
-    time.sleep(35)
     found = [memory(pid)["rss_mb"]]
     for number in range(count):
         visit_all(number)
         if (number + 1) % max(1, count // 10) == 0:
             found.append(memory(pid)["rss_mb"])
-    time.sleep(35)  # the server ends Bokeh's sessions without a websocket after 30 s
     return [*found, memory(pid)["rss_mb"]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
@@ -42,18 +42,16 @@ def theme_of(cookies: Mapping[str, str]) -> str:
     return chosen if chosen in THEMES else "auto"
 
 
-def header_html(
-    entries: Iterable[PageEntry], here: str, address: Callable[[str], str], icon: str
-) -> str:
-    """Return the header; `here` is the link of the page, `address` makes addresses of links."""
+def header_html(entries: Iterable[PageEntry], here: str, visit: Visit, icon: str) -> str:
+    """Return the header; `here` is the link of the page."""
     links = "".join(
-        f'<a href="{escape(address(one.link))}"{" aria-current=page" if one.link == here else ""}>'
-        f"{escape(one.label)}</a>"
+        f'<a href="{escape(visit.address(one.link))}"'
+        f"{' aria-current=page' if one.link == here else ''}>{escape(one.label)}</a>"
         for one in entries
     )
     return (
         '<a class="skip" href="#main">Skip to the content</a><header class="site">'
-        f'<a class="name" href="{escape(address(""))}"><img src="{icon}" alt="">{NAME}</a>'
+        f'<a class="name" href="{escape(visit.address())}"><img src="{icon}" alt="">{NAME}</a>'
         f'<nav aria-label="Pages">{links}</nav>'
         '<button class="theme" type="button" aria-label="Light or dark" title="Light or dark">◐'
         "</button></header>"
@@ -86,7 +84,7 @@ def html_of(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>{styles}"
         f'<link rel="icon" type="image/svg+xml" href="{icon}">{fetches}{scripts}</head><body>'
-        f'{header_html(entries, here, visit.address, icon)}<main id="main">{document.body}</main>'
+        f'{header_html(entries, here, visit, icon)}<main id="main">{document.body}</main>'
         f'<script type="application/json" id="data">{data}</script></body></html>'
     )
 
