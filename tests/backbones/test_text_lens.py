@@ -9,7 +9,8 @@ from workbench.backbones.backbone import insert
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import before_answers, read_boundaries, read_on
-from workbench.instruments.probing.text_lens import likeliest_tokens, shares_of_text, text_batch
+from workbench.instruments.lens import likely_tokens
+from workbench.instruments.probing.text_lens import shares_of_text, text_batch
 from workbench.sleep import Session
 from workbench.trace import record
 
@@ -35,20 +36,20 @@ def spell(tokens):
 @torch.no_grad()
 def test_after_each_pass_the_head_says_what_a_session_of_that_many_passes_says(model):
     context, prompt = drawn(12, 1), drawn(3, 2)
-    found = likeliest_tokens(model, text_batch(context, prompt, SLEEP), SLEEP, decode=spell)
-    assert dict(found.sizes) == {"example": 1, "window": 2, "sleep_pass": 3, "place": 5}
+    found = likely_tokens(model, text_batch(context, prompt, SLEEP), SLEEP, decode=spell)
+    assert dict(found.sizes) == {
+        "example": 1, "window": 2, "sleep_pass": 3, "query": 1, "candidate": 5,
+    }  # fmt: skip
     session = Session(model, SLEEP)
     session.push(context[None])  # sleeps in both windows
     hidden, _ = model.blocks(model.embed(torch.as_tensor(prompt[None])), session.memory)
     expected = model.logits(hidden)[0, -1].double().softmax(-1).topk(5)
-    last = found.isel(example=0, window=-1, sleep_pass=-1)
+    last = found.isel(example=0, window=-1, sleep_pass=-1, query=0)
     np.testing.assert_array_equal(last["token"], expected.indices)
     np.testing.assert_allclose(last["probability"], expected.values, atol=1e-6)
     assert last["text"].values.tolist() == [spell([t]) for t in expected.indices.tolist()]
     spread = found["probability"].isel(window=-1)
     assert not np.allclose(spread.isel(sleep_pass=0), spread.isel(sleep_pass=-1))
-    with pytest.raises(WorkbenchError, match="top = 21"):
-        likeliest_tokens(model, text_batch(context, prompt, SLEEP), SLEEP, top=21)
     with pytest.raises(WorkbenchError, match="a prompt of 6"):
         text_batch(context, drawn(6, 2), SLEEP)
 

@@ -43,8 +43,9 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "bring_your_own.md"
 PARTS = {
     "boundaries", "clustered", "components", "controls", "features", "folds", "linear",
     "recorded", "continuation", "ridge", "scoring", "context_swaps", "directions", "forgetting",
+    "text_lens",
 }  # fmt: skip
-"""Modules that instruments are made of, and forgetting, which works on a stream."""
+"""Modules that instruments are made of, and forgetting and text_lens, which need a text."""
 N = 3
 WRITTEN = np.array([0.125, 0.25, 0.5])
 """Part of each pair that every pass has left in S in the end: later passes halve it."""

@@ -1,34 +1,29 @@
-"""Text under the instruments: the likeliest next tokens after each pass, and who wrote S."""
+"""Text under the instruments: a batch of it, and how much of S each of its tokens wrote."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import torch
 import xarray as xr
 
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import known_passes, read_boundaries, slept_on, windows_read
-from workbench.instruments.lens import ended_here
 from workbench.instruments.linear import LEFT
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.recorded import asleep_of
-from workbench.model.arrays import to_numpy
-from workbench.sleep import SleepingModel, wake_now
 
 Decode = Callable[[Iterable[int]], str]
 """From token numbers to text, such as `Text.decode` of a pretrained model."""
 
-PLACE = "place"
-"""Dim: a place among the likeliest tokens, from 1."""
-
 
 def text_batch(context: np.ndarray, prompt: np.ndarray, sleep: SleepConfig) -> Batch:
     """Return a text to be slept on and a prompt to be read awake after it, as a batch of one.
+
+    What follows the prompt is its one query, so that `workbench.instruments.lens.likely_tokens`
+    lists what the model would say next after each pass.
 
     - context: int64 ``[token]``. It is padded on the left to whole windows.
     - prompt: int64 ``[token]``, of at most a window.
@@ -45,61 +40,9 @@ def text_batch(context: np.ndarray, prompt: np.ndarray, sleep: SleepConfig) -> B
     # the token after the prompt is what is predicted: it is only a label, and never read from
     tokens = np.concatenate([np.zeros(padding, np.int64), context, prompt, prompt[-1:]])[None]
     place = np.arange(tokens.shape[1])[None]
-    none = np.full(tokens.shape, -1)
-    asked = np.zeros((1, 0), dtype=np.int64)
-    return Batch(tokens, place == tokens.shape[1] - 1, place >= padding, none, asked)
-
-
-@torch.no_grad()
-def likeliest_tokens(
-    model: SleepingModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    *,
-    top: int = 5,
-    decode: Decode | None = None,
-) -> xr.Dataset:
-    """Wake the model after every pass, and read its own head at the last label of the batch.
-
-    - batch: such as `text_batch` makes.
-    - decode: gives each token's text.
-
-    Result: over (example, window, sleep_pass = 0..N, place): ``token``, ``probability`` (after
-    softmax over all symbols) and, with `decode`, ``text``. The window is the newest one read; the
-    memory is what a sleep that ended after that pass leaves.
-
-    Raises WorkbenchError: N is not a number, nothing is slept on, nothing is asked after it, or
-    `top` is not between 1 and the number of symbols.
-    """
-    passes, asleep = known_passes(sleep), slept_on(batch, sleep)
-    if not 1 <= top <= model.vocabulary:
-        raise WorkbenchError(f"top = {top}", f"1 to {model.vocabulary} tokens", "change it")
-    rows, boundaries = windows_read(batch, sleep), read_boundaries(model, batch, sleep)
-    shape = (len(batch), len(asleep), passes + 1, top)
-    tokens, probability = np.zeros(shape, np.int64), np.zeros(shape)
-    for index, window in enumerate(asleep):
-        for number in range(passes + 1):
-            memory = ended_here(model, batch, sleep, boundaries, (window, number))
-            wakes = wake_now(model, batch, sleep, memory, after=rows[window].window)
-            if not wakes:
-                raise WorkbenchError(
-                    "a text that asks nothing after its sleep", "a label", "give a prompt"
-                )
-            last = wakes[-1]
-            labels = torch.as_tensor(last.window.loss_mask).any(0).nonzero()
-            spread = last.logits[:, int(labels[-1]) - 1].double().softmax(-1)
-            best = spread.topk(top)
-            tokens[:, index, number] = to_numpy(best.indices)
-            probability[:, index, number] = to_numpy(best.values)
-    axes = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, PLACE)
-    found = {"token": (axes, tokens), "probability": (axes, probability)}
-    coords = {dims.WINDOW: asleep, dims.SLEEP_PASS: np.arange(passes + 1)}
-    result = xr.Dataset(found, coords | {PLACE: np.arange(1, top + 1)})
-    if decode is not None:
-        texts = np.array([decode([int(token)]) for token in tokens.flat]).reshape(shape)
-        result["text"] = axes, texts
-    compared = "the memory after each pass, read by the same prompt and head"
-    return result.assign_attrs(compared=compared, examples=len(batch))
+    last = place == tokens.shape[1] - 1
+    one = np.zeros((1, 1), dtype=np.int64)
+    return Batch(tokens, last, place >= padding, np.where(last, 0, -1), one)
 
 
 def shares_of_text(trace: xr.DataTree, decode: Decode, *, convention: str = LEFT) -> xr.Dataset:
