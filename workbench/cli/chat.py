@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workbench.cli import options as given
 from workbench.errors import WorkbenchError
+from workbench.files import output_error
 from workbench.terminal import printable
 
 if TYPE_CHECKING:
@@ -142,6 +143,10 @@ class Chat:
                 if not terminal:
                     raise
                 _say(str(error))
+            except OSError as error:
+                if not terminal:
+                    raise
+                _say(str(output_error(error.filename or "an output", error)))
             finally:
                 self._on_pass(0)
         return 0

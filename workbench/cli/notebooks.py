@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def _notebooks(options: argparse.Namespace) -> int:
         with written_aside(mine) as aside:
             aside.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
     print(f"{folder}: notebooks written: {len(numbers) - kept}; yours, kept: {kept}")
-    print(f"open them with: jupyter lab {folder}")
+    print(f"open them with: jupyter lab {shlex.quote(str(folder))}")
     return 0
 
 
