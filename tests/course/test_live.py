@@ -63,6 +63,7 @@ def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started, tmp_path):
     """A second experiment ends the first, whose folder is kept because it was given."""
     first = started(tiny, (1,), steps=LONG, root=tmp_path / "mine")
     until(lambda: first.runs and first.runs[0].active)
+    first.widget()  # the first one imports for seconds, in which five steps are over
     runs = started(tiny, (1, 2), steps=5)
     assert first.done and not processes(first.root)
     assert read_run(tmp_path / "mine" / "live.sleep-n1-seed0") is not None
