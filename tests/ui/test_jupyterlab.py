@@ -51,10 +51,15 @@ def run_cell(page: Page, jupyterlab, code: str, shown: str):
     expect(prompt).to_be_visible()
     output = page.locator(".jp-OutputArea-output")
     deadline = time.monotonic() + LIMIT
+    ran = 0.0
     while not output.locator(shown).count() and time.monotonic() < deadline:
-        if prompt.inner_text().strip() == "[ ]:":  # a cell waiting when its kernel comes is dropped
+        # A cell waiting when its kernel comes is dropped; and Plotly's widget, drawn before its
+        # data arrive, now and then stays empty, so that a person would run the cell again.
+        waiting = prompt.inner_text().strip() == "[ ]:"
+        if waiting or (prompt.inner_text().strip() != "[*]:" and time.monotonic() - ran > 20):
             page.locator(".jp-InputArea .cm-content").first.click()
             page.keyboard.press("Control+Enter")
+            ran = time.monotonic()
         page.wait_for_timeout(1000)
     return output
 
