@@ -48,28 +48,11 @@ def add_commands(commands: Any) -> None:
         "--window", type=given.whole("window", 2), help="L in tokens; default as trained, or 512"
     )
     chat.add_argument("--passes", type=given.passes, help="N; default as trained (the largest)")
-    chat.add_argument("--loop", type=_range, metavar="A:B", help="blocks that a sleep repeats")
     chat.add_argument(
-        "--tokens",
-        type=given.whole("number of tokens"),
-        default=200,
-        help="most tokens of an answer; default %(default)s",
+        "--loop", type=given.block_range, metavar="A:B", help="blocks that a sleep repeats"
     )
-    chat.add_argument(
-        "--temperature",
-        type=given.temperature,
-        default=0.0,
-        help="0 takes the likeliest; default %(default)s",
-    )
-    chat.add_argument("--seed", type=given.seed, default=0, help="default %(default)s")
+    given.add_writing(chat, what="most tokens of an answer", temperature_of=0.0)
     given.add_device(chat)
-
-
-def _range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a range of blocks, such as 10:20")
-    return int(first), int(last)
 
 
 def _chat(options: argparse.Namespace) -> int:
@@ -176,10 +159,9 @@ class Chat:
         self.read(text)
         stream = self.stream
         stream.feed(self.turns.answer)
-        options, last = self.options, None
         for piece in stream.write(
-            options.tokens,
-            temperature=options.temperature,
+            self.options.tokens,
+            temperature=self.options.temperature,
             stop=self.stop,
             generator=self.generator,
         ):

@@ -27,18 +27,7 @@ def add_commands(commands: Any) -> None:
         "whole windows are slept on (in the example the 16 tokens of a ring; the rest is the "
         "question: three hops from 4)",
     )
-    generate.add_argument(
-        "--tokens",
-        type=given.whole("number of tokens"),
-        default=200,
-        help="most tokens to write; default %(default)s",
-    )
-    generate.add_argument(
-        "--temperature",
-        type=given.temperature,
-        default=0.8,
-        help="0 takes the likeliest; default %(default)s",
-    )
+    given.add_writing(generate, what="most tokens to write", temperature_of=0.8)
     generate.add_argument(
         "--top-k",
         type=given.whole("number of symbols"),
@@ -46,7 +35,6 @@ def add_commands(commands: Any) -> None:
     )
     generate.add_argument("--stop", default="", metavar="TEXT", help="end after this was written")
     generate.add_argument("--passes", type=given.passes, help="N; default the largest trained")
-    generate.add_argument("--seed", type=given.seed, default=0, help="default %(default)s")
     given.add_device(generate)
 
 

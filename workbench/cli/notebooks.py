@@ -12,7 +12,7 @@ from typing import Any
 from workbench.cli.options import add_command
 from workbench.cli.options import folder as folder_name
 from workbench.errors import WorkbenchError
-from workbench.files import read_json, written_aside
+from workbench.files import read_json, write_text
 from workbench.paths import notebooks_folder
 
 
@@ -63,8 +63,7 @@ def _notebooks(options: argparse.Namespace) -> int:
             mine.replace(_free(mine))
         notebook = read_json(path)
         notebook["metadata"].pop("jupytext", None)  # it would pair the copy with another file
-        with written_aside(mine) as aside:
-            aside.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        write_text(mine, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
     print(f"{folder}: notebooks written: {len(numbers) - kept}; yours, kept: {kept}")
     print(f"open them with: jupyter lab {shlex.quote(str(folder))}")
     return 0

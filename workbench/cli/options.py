@@ -117,6 +117,28 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def block_range(text: str) -> tuple[int, int]:
+    """Read a range of blocks such as 10:20, or say what it should have been."""
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range of blocks, such as 10:20")
+    return int(first), int(last)
+
+
+def add_writing(parser: argparse.ArgumentParser, *, what: str, temperature_of: float) -> None:
+    """Add --tokens, --temperature and --seed, by which a model writes."""
+    parser.add_argument(
+        "--tokens", type=whole("number of tokens"), default=200, help=f"{what}; default %(default)s"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=temperature,
+        default=temperature_of,
+        help="0 takes the likeliest; default %(default)s",
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="default %(default)s")
+
+
 def temperature(text: str) -> float:
     """Read a temperature of sampling, or say what it should have been."""
     try:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.options import RUNS, add_command, add_json, add_set
+from workbench.cli.options import RUNS, add_command, add_json, add_set, block_range
 from workbench.cli.train import run_training
 from workbench.errors import WorkbenchError
 
@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
         "--replace", type=_blocks, metavar="I,J,...", help="blocks that lose their attention to one"
     )
     retrofit.add_argument(
-        "--loop", type=_range, metavar="A:B", help="blocks of the base that a sleep repeats"
+        "--loop", type=block_range, metavar="A:B", help="blocks of the base that a sleep repeats"
     )
     retrofit.add_argument("--train", choices=("inserted", "lora", "all"), help="what learns")
     retrofit.add_argument("--out", type=Path, help="the run's folder; default runs/retrofit")
@@ -61,14 +61,6 @@ def _blocks(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of blocks such as 4,9") from None
-
-
-def _range(text: str) -> tuple[int, int]:
-    try:
-        begin, end = map(int, text.split(":"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a range such as 10:20") from None
-    return begin, end
 
 
 def _retrofit(options: argparse.Namespace) -> int:

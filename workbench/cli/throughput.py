@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +48,10 @@ def _listed(parse: Any) -> Any:
 
 def _throughput(options: argparse.Namespace) -> int:
     import torch
-    from tqdm import tqdm
 
     import workbench
     from workbench.files import try_output, write_json
+    from workbench.progress import progress_bar
     from workbench.sleep.throughput import QUESTION, Cell, check_windows, measure_throughput
     from workbench.training.checkpoints import check_device
     from workbench.training.provenance import describe_origin
@@ -70,7 +69,7 @@ def _throughput(options: argparse.Namespace) -> int:
         for passes in options.passes
         for window in (*options.windows, None)
     ]
-    with tqdm(total=len(cells) * (options.repeats + 1), unit="reading", file=sys.stderr) as bar:
+    with progress_bar(len(cells) * (options.repeats + 1), unit="reading") as bar:
         rows = measure_throughput(
             model, cells, options.tokens, repeats=options.repeats, on_progress=bar.update
         )
