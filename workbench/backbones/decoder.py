@@ -114,6 +114,38 @@ def norm_of(config: Settings) -> nn.RMSNorm:
     return nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
 
+class DecoderLayer(nn.Module):
+    """Block of attention and an MLP, each with a norm before it; `sandwich`: one after it, too."""
+
+    def __init__(
+        self, config: Settings, index: int, *, bias: bool = False, sandwich: bool = False
+    ) -> None:
+        super().__init__()
+        self.self_attn = Attention(config, index, bias=bias)
+        self.mlp = GatedMLP(config)
+        self.input_layernorm = norm_of(config)
+        self.post_attention_layernorm = norm_of(config)
+        self.sandwich = sandwich
+        if sandwich:
+            self.input_layernorm_2 = norm_of(config)
+            self.post_attention_layernorm_2 = norm_of(config)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        *,
+        cache: LayerCache,
+        attention_mask: Tensor | None,
+        position_embeddings: Rotation,
+    ) -> Tensor:
+        """Map ``[batch, token, channel]`` to the same shape; `cache` keeps keys and values."""
+        normed = self.input_layernorm(hidden)
+        attended = self.self_attn(normed, position_embeddings, attention_mask, cache)
+        hidden = hidden + (self.input_layernorm_2(attended) if self.sandwich else attended)
+        through = self.mlp(self.post_attention_layernorm(hidden))
+        return hidden + (self.post_attention_layernorm_2(through) if self.sandwich else through)
+
+
 class Body(nn.Module):
     """Embedding, layers and final norm."""
 

@@ -8,10 +8,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, model_validator
 from torch import Tensor, nn
 
-from workbench.backbones.cache import LayerCache, Rotation
 from workbench.backbones.decoder import (
-    Attention,
     Decoder,
+    DecoderLayer,
     Few,
     GatedMLP,
     Positive,
@@ -151,30 +150,6 @@ class JetLayer(FastWeightBlock):
         return self.self_attn.writes(self.input_layernorm(hidden), tail, valid)
 
 
-class AttentionLayer(nn.Module):
-    """Pre-norm block of attention and an MLP."""
-
-    def __init__(self, config: JetNemotronSettings, index: int) -> None:
-        super().__init__()
-        self.self_attn = Attention(config, index, bias=True)
-        self.mlp = GatedMLP(config)
-        self.input_layernorm = norm_of(config)
-        self.post_attention_layernorm = norm_of(config)
-
-    def forward(
-        self,
-        hidden: Tensor,
-        *,
-        cache: LayerCache,
-        attention_mask: Tensor | None,
-        position_embeddings: Rotation,
-    ) -> Tensor:
-        """Map ``[batch, token, channel]`` to the same shape; `cache` keeps keys and values."""
-        normed = self.input_layernorm(hidden)
-        hidden = hidden + self.self_attn(normed, position_embeddings, attention_mask, cache)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))
-
-
 class JetNemotron(Decoder):
     """Jet-Nemotron 2B and 4B."""
 
@@ -183,4 +158,4 @@ class JetNemotron(Decoder):
     def layers_of(self, config: JetNemotronSettings) -> Iterable[nn.Module]:
         """Return the layers in turn."""
         for i, kind in enumerate(config.layer_types):
-            yield JetLayer(config) if kind == "jet" else AttentionLayer(config, i)
+            yield JetLayer(config) if kind == "jet" else DecoderLayer(config, i, bias=True)

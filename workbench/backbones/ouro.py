@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
-from workbench.backbones.cache import LayerCache, Rotation
-from workbench.backbones.decoder import Attention, Decoder, GatedMLP, Settings, norm_of
+from workbench.backbones.decoder import Decoder, DecoderLayer, Settings
 
 
 class OuroSettings(Settings):
@@ -16,34 +15,6 @@ class OuroSettings(Settings):
 
     use_sliding_window: Literal[False] = False
     layer_types: tuple[Literal["full_attention"], ...] | None = None
-
-
-class OuroLayer(nn.Module):
-    """``h + norm(attention(norm(h)))``, then the MLP likewise."""
-
-    def __init__(self, config: OuroSettings, index: int) -> None:
-        super().__init__()
-        self.self_attn = Attention(config, index, bias=False)
-        self.mlp = GatedMLP(config)
-        self.input_layernorm = norm_of(config)
-        self.input_layernorm_2 = norm_of(config)
-        self.post_attention_layernorm = norm_of(config)
-        self.post_attention_layernorm_2 = norm_of(config)
-
-    def forward(
-        self,
-        hidden: Tensor,
-        *,
-        cache: LayerCache,
-        attention_mask: Tensor | None,
-        position_embeddings: Rotation,
-    ) -> Tensor:
-        """Map ``[batch, token, channel]`` to the same shape; `cache` keeps keys and values."""
-        normed = self.input_layernorm(hidden)
-        attended = self.self_attn(normed, position_embeddings, attention_mask, cache)
-        hidden = hidden + self.input_layernorm_2(attended)
-        through = self.mlp(self.post_attention_layernorm(hidden))
-        return hidden + self.post_attention_layernorm_2(through)
 
 
 class Ouro(Decoder):
@@ -58,4 +29,4 @@ class Ouro(Decoder):
 
     def layers_of(self, config: OuroSettings) -> Iterable[nn.Module]:
         """Return the layers in turn."""
-        return (OuroLayer(config, i) for i in range(config.num_hidden_layers))
+        return (DecoderLayer(config, i, sandwich=True) for i in range(config.num_hidden_layers))
